@@ -1,0 +1,67 @@
+/*
+ * The consumer, in the two ways that Watchpost reads: as a member of a group (workers), and by
+ * explicit assignment without a group (replay, verify, ingress wake-ups).
+ *
+ * Offsets come from the caller (Postgres, C1), never from Kafka: at assignment `on_assign` is asked for
+ * each partition's start. auto.offset.reset=error: an offset out of range is reported for its
+ * partition (C8) and stops that partition alone.
+ *
+ * Owns: records returned by poll belong to the consumer until kafka_records_release.
+ * Thread: all calls and callbacks on the one thread that polls. Errors: as stated.
+ */
+#ifndef WATCHPOST_COMMON_KAFKA_CONSUMER_H
+#define WATCHPOST_COMMON_KAFKA_CONSUMER_H
+
+#include "common/kafka.h"
+
+struct kafka_consumer;
+
+enum { KAFKA_OFFSET_BEGINNING = -2, KAFKA_OFFSET_END = -1 }; /* as librdkafka's logical offsets */
+
+struct kafka_partition {
+	const char *topic; /* lives as long as the consumer */
+	int32_t partition;
+	int64_t offset;    /* where to start; out parameter in on_assign */
+};
+
+struct kafka_consumer_events {
+	/* Sets offset of each; false: leave them unassigned and ask again on the next poll. */
+	bool (*on_assign)(void *owner, struct kafka_partition *partitions, size_t count);
+	/* They are gone after this returns (finish or drop what is under way). */
+	void (*on_revoke)(void *owner, const struct kafka_partition *partitions, size_t count);
+	/* The offset asked for is not in the log: this partition stands still until sought. */
+	void (*on_out_of_range)(void *owner, const struct kafka_partition *partition, int64_t low, int64_t high);
+	void *owner;
+};
+
+struct kafka_consumer_options {
+	const struct config *config;
+	const char *client_id;
+	const char *group; /* NULL: no group, use kafka_consumer_assign */
+	const char *group_instance; /* static membership or NULL */
+	struct kafka_consumer_events events;
+};
+
+MUSTCHECK struct kafka_consumer *kafka_consumer_new(const struct kafka_consumer_options *options, struct err *err);
+/* Leaves the group (on_revoke is called) within timeout_ms and frees; NULL is legal. */
+void kafka_consumer_close(struct kafka_consumer *consumer, int timeout_ms);
+
+MUSTCHECK bool kafka_consumer_subscribe(struct kafka_consumer *consumer, const char *const *topics, size_t count,
+					struct err *err);
+MUSTCHECK bool kafka_consumer_assign(struct kafka_consumer *consumer, const struct kafka_partition *partitions,
+				     size_t count, struct err *err);
+
+/* Up to max records of what is there, waiting up to timeout_ms for the first. Sets *count. false: the
+ * consumer cannot go on (fenced, fatal). Serves callbacks. */
+MUSTCHECK bool kafka_consumer_poll(struct kafka_consumer *consumer, int timeout_ms, struct kafka_record *records,
+				   size_t max, size_t *count, struct err *err);
+void kafka_records_release(struct kafka_consumer *consumer);
+
+MUSTCHECK bool kafka_consumer_seek(struct kafka_consumer *consumer, const struct kafka_partition *to, struct err *err);
+MUSTCHECK bool kafka_consumer_pause(struct kafka_consumer *consumer, const struct kafka_partition *partition, bool paused,
+				    struct err *err);
+
+/* C5: commits next offsets to the group for lag exporters; asynchronous, failures are logged. */
+void kafka_consumer_commit(struct kafka_consumer *consumer, const struct kafka_partition *next, size_t count);
+
+#endif

@@ -1,0 +1,32 @@
+/*
+ * W7: publishing for all loops through one producer (fewer, larger produce requests).
+ *
+ * One publisher thread owns the producer: it polls deliveries and hands each back to the loop that owns the request,
+ * one wake-up per loop and batch. Loops call publish_request from their own threads; it never blocks.
+ *
+ * Owns: the publisher owns the producer; a request's ticket is its own while it waits (ingress/request.h).
+ * Errors: a send that was refused finishes the request at once with 503 (queue full, broker away) or 413.
+ */
+#ifndef WATCHPOST_INGRESS_PUBLISH_PUBLISH_H
+#define WATCHPOST_INGRESS_PUBLISH_PUBLISH_H
+
+#include "common/kafka_producer.h"
+#include "ingress/request.h"
+
+struct publisher;
+struct loop;
+
+MUSTCHECK struct publisher *publisher_start(const struct config *config, struct err *err);
+/* Flushes within timeout_ms, hands what is left back as failed, joins the thread. NULL is legal. */
+void publisher_stop(struct publisher *publisher, int timeout_ms);
+
+/* Sends the message for the request and makes it wait; when the delivery report comes, `done` is called on the loop's
+ * thread with the request unanswered, and must finish it. Finishes the request itself when the send is refused, when
+ * the deadline passes, or at shutdown. */
+void publish_request(struct publisher *publisher, struct request *req, const struct kafka_message *message,
+		     void (*done)(struct request *req, const struct kafka_ticket *ticket));
+
+bool publisher_up(const struct publisher *publisher);
+void publisher_stats(const struct publisher *publisher, struct kafka_producer_stats *out);
+
+#endif

@@ -1,0 +1,85 @@
+/*
+ * One HTTP request from its head to its log line: what routes see.
+ *
+ * Routes never touch sockets. A route's handler gets a request whose head is parsed (W2), whose caller was
+ * checked (W4) and whose body is whole (W5); it answers by request_finish, now or later, exactly once.
+ *
+ *   HEAD -> BODY -> HANDLING -> (WAITING ->) ANSWERED -> freed at the end of the loop's turn
+ *
+ * request_set_state() is the only door between states (STYLE 15); request_finish() the only exit (W8, W9): it
+ * writes the answer, the one log line and the metrics. A handler that hands the request to somebody
+ * (Kafka) calls request_wait first: from then on the request lives until request_resume, even when the deadline
+ * (W7) answered 503 or the client went away in between; request_resume returns false then and the
+ * request must not be touched again.
+ *
+ * Owns: the request owns its head, body and answer; views are valid until request_finish returns.
+ * Thread: the loop thread that accepted the connection, only.
+ */
+#ifndef WATCHPOST_INGRESS_REQUEST_H
+#define WATCHPOST_INGRESS_REQUEST_H
+
+#include <stdint.h>
+
+#include "common/buf.h"
+#include "common/bytes.h"
+#include "common/compiler.h"
+#include "common/id.h"
+#include "common/kafka_producer.h"
+#include "ingress/net/head.h"
+
+struct loop;
+struct route;
+struct request;
+
+enum request_state { REQUEST_HEAD, REQUEST_BODY, REQUEST_HANDLING, REQUEST_WAITING, REQUEST_ANSWERED };
+
+/* An answer. Everything is borrowed until request_finish returns. */
+struct answer {
+	int status;
+	const char *reason;       /* stable snake_case word for the log and metrics: "kept", "signature_wrong" */
+	const char *content_type; /* NULL: no body */
+	struct bytes body;
+	const char *headers;      /* more header lines, each ending in CRLF, or NULL */
+	int retry_after_s;        /* > 0: Retry-After */
+	bool close;               /* close the connection after this answer */
+};
+
+void request_set_state(struct request *req, enum request_state state);
+
+/* What the handler may look at. */
+const struct http_head *request_head(const struct request *req);
+const struct route *request_route(const struct request *req);
+struct bytes request_body(const struct request *req);
+const char *request_id(const struct request *req);
+struct loop *request_loop(const struct request *req);
+int64_t request_started_ns(const struct request *req);
+/* A word for the log line, e.g. the Stripe event's id: letters, digits, '_', '-', '.', cut at 64. */
+void request_note(struct request *req, const char *key, struct bytes value);
+
+/* W8. Exactly once per request. */
+void request_finish(struct request *req, const struct answer *answer);
+/* W8 with an RFC 9457 problem: status, stable code, title from the table in ingress/problem.c; detail and field may be NULL.
+ * `reason` is what the log says; NULL means the code (a signature's real fault stays in the log). */
+struct problem {
+	int status;
+	const char *code;
+	const char *detail;
+	const char *field;
+	const char *reason;
+	int retry_after_s;
+	bool close;
+};
+void request_fail(struct request *req, const struct problem *problem);
+
+/* The request's own ticket for Kafka; one outstanding at a time. */
+struct kafka_ticket *request_ticket(struct request *req);
+struct request *request_of_ticket(struct kafka_ticket *ticket);
+
+/* HANDLING -> WAITING: keeps the request alive; starts its own deadline, after which the answer is 503
+ * `deadline_code`. */
+void request_wait(struct request *req, int deadline_ms, const char *deadline_code);
+/* The one it waited for has come back. True: still unanswered, the caller goes on and must finish it. False: it was
+ * answered meanwhile (deadline, client gone, shutdown); it is being freed. */
+MUSTCHECK bool request_resume(struct request *req);
+
+#endif

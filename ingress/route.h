@@ -1,0 +1,38 @@
+/*
+ * W3: the one table of routes. A route is a row; a family of routes is a file under ingress/routes/.
+ */
+#ifndef WATCHPOST_INGRESS_ROUTE_H
+#define WATCHPOST_INGRESS_ROUTE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ingress/net/head.h"
+#include "ingress/request.h"
+
+/* Who may call; decides what W4 checks before the body is read. */
+enum route_caller {
+	ROUTE_ANYBODY,
+	ROUTE_STRIPE, /* authenticated by the signature over the body, in the handler */
+	ROUTE_AGENT,  /* bearer token */
+	ROUTE_OWNER   /* session cookie */
+};
+
+struct route {
+	const char *name; /* for log and metrics: "stripe_webhook" */
+	enum http_method method; /* HTTP_GET answers HEAD too */
+	const char *path; /* exact */
+	enum route_caller caller;
+	size_t body_bytes_max; /* 0: a body is refused */
+	void (*handle)(struct request *req);
+};
+
+enum route_match { ROUTE_FOUND, ROUTE_NO_PATH /* 404 */, ROUTE_NO_METHOD /* 405; *allow is set */ };
+
+/* allow: text for the Allow header, static. */
+MUSTCHECK enum route_match route_find(const struct http_head *head, const struct route **route, const char **allow);
+
+/* Every row, for metrics and tests. */
+const struct route *route_table(size_t *count);
+
+#endif
