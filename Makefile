@@ -39,7 +39,7 @@ LIBCOMMON := $(BUILD)/libcommon.a
 PROGRAMS := $(addprefix $(BUILD)/bin/,watchpost-ingress watchpost-subscription-sync watchpost-audit-log \
 	watchpostctl watchpost-dev-broker)
 
-.PHONY: all help setup setup-test run stop try test prove check fuzz bench tidy format clean programs unit
+.PHONY: all help setup setup-test run stop try test prove check fuzz bench tidy map format clean programs unit
 .DEFAULT_GOAL := all
 
 all: programs compile_commands.json ## build every program (the default)
@@ -148,6 +148,9 @@ bench: programs ## ratios against peers, measured side by side; see docs/perform
 
 tidy: ## style and structure: formatting, function length, banned calls, the map, headers alone
 	@$(PYTHON) tests/tidy/tidy.py
+
+map: ## write the map of files into README.md
+	@$(PYTHON) tests/tidy/tidy.py --write-map
 
 format: ## rewrite the C sources in the project's format
 	@git ls-files -z '*.c' '*.h' | xargs -0 clang-format -i
