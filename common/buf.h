@@ -2,8 +2,9 @@
  * A growable byte buffer with a hard upper bound.
  *
  * Owns: its storage, freed by buf_free. Views taken by buf_bytes last until the next call that
- * appends, clears or frees. Thread: one at a time. A buffer that would pass its bound refuses the
- * append whole (ERR_TOO_LARGE) and stays as it was; out of memory is ERR_FULL.
+ * appends, clears or frees. Thread: one at a time. A buffer that would pass its bound, or finds no
+ * memory, refuses the append whole and stays as it was. A caller that reports which of the two it was
+ * asks buf_fits: false means the bound (ERR_TOO_LARGE), true means memory (ERR_FULL).
  */
 #ifndef WATCHPOST_COMMON_BUF_H
 #define WATCHPOST_COMMON_BUF_H
@@ -22,6 +23,9 @@ struct buf {
 void buf_init(struct buf *b, size_t len_max);
 void buf_free(struct buf *b); /* legal on a zeroed buf and twice */
 void buf_clear(struct buf *b); /* keeps the storage */
+
+/* True when `more` bytes would stay within the bound. */
+MUSTCHECK bool buf_fits(const struct buf *b, size_t more);
 
 /* Each returns false, changing nothing, when the bound or memory refuses. */
 MUSTCHECK bool buf_reserve(struct buf *b, size_t more);

@@ -42,11 +42,13 @@ struct clock_fake {
 void clock_fake_init(struct clock_fake *fake, int64_t mono_ns, int64_t wall_ms);
 void clock_fake_advance_ms(struct clock_fake *fake, int64_t ms);
 
-/* RFC 3339 UTC with milliseconds, "2026-11-23T15:37:00.123Z"; `out` holds CLOCK_TEXT_BYTES. */
+/* RFC 3339 UTC with milliseconds, "2026-11-23T15:37:00.123Z"; `out` holds CLOCK_TEXT_BYTES. A time
+ * outside the years 0 to 9999 becomes the nearest one inside. */
 enum { CLOCK_TEXT_BYTES = sizeof("2026-11-23T15:37:00.123Z") };
 void clock_format_ms(int64_t wall_ms, char out[CLOCK_TEXT_BYTES]);
 
-/* Parses RFC 3339 with any offset, or a date alone (midnight UTC). False: not such a text. */
+/* Parses RFC 3339 with any offset, or a date alone (midnight UTC). What is finer than a millisecond is
+ * cut. False, *wall_ms unchanged: not such a text. */
 MUSTCHECK _Bool clock_parse_ms(const char *text, int64_t *wall_ms);
 
 #endif
