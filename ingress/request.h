@@ -39,9 +39,9 @@ struct answer {
 	const char *reason;       /* stable snake_case word for the log and metrics: "kept", "signature_wrong" */
 	const char *content_type; /* NULL: no body */
 	struct bytes body;
-	const char *headers;      /* more header lines, each ending in CRLF, or NULL */
-	int retry_after_s;        /* > 0: Retry-After */
-	bool close;               /* close the connection after this answer */
+	const char *headers; /* more header lines, each ending in CRLF, or NULL */
+	int retry_after_s;   /* > 0: Retry-After */
+	bool close;          /* close the connection after this answer */
 };
 
 void request_set_state(struct request *req, enum request_state state);
@@ -58,8 +58,8 @@ void request_note(struct request *req, const char *key, struct bytes value);
 
 /* W8. Exactly once per request. */
 void request_finish(struct request *req, const struct answer *answer);
-/* W8 with an RFC 9457 problem: status, stable code, title from the table in ingress/problem.c; detail and field may be NULL.
- * `reason` is what the log says; NULL means the code (a signature's real fault stays in the log). */
+/* W8 with an RFC 9457 problem: status, stable code, title from the table in ingress/problem.c; detail and field may be
+ * NULL. `reason` is what the log says; NULL means the code (a signature's real fault stays in the log). */
 struct problem {
 	int status;
 	const char *code;
@@ -74,6 +74,10 @@ void request_fail(struct request *req, const struct problem *problem);
 /* The request's own ticket for Kafka; one outstanding at a time. */
 struct kafka_ticket *request_ticket(struct request *req);
 struct request *request_of_ticket(struct kafka_ticket *ticket);
+
+/* What the loop calls, on its own thread, when the ticket comes back to a request that is still unanswered; it must
+ * finish the request. Set before the ticket is handed to Kafka. (The loop calls request_resume itself.) */
+void request_on_ticket(struct request *req, void (*done)(struct request *req, const struct kafka_ticket *ticket));
 
 /* HANDLING -> WAITING: keeps the request alive; starts its own deadline, after which the answer is 503
  * `deadline_code`. */
