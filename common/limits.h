@@ -39,12 +39,43 @@
 #define HTTP_TRAILER_BYTES_MAX 4096
 #define HTTP_RESPONSE_HEAD_BYTES_MAX 2048
 #define HTTP_PIPELINE_BYTES_MAX 65536  /* read ahead of the request under way */
+#define PROXY_HEADER_BYTES_MAX 2048    /* 16 + addresses + TLVs; the text asks for 536 and more */
+#define NET_BLOCKS_MAX 64              /* trusted balancers */
+#define CONNECTION_BLOCK_BYTES 8192    /* a read or write buffer: a 3 KiB webhook with its head, twice over */
+#define CONNECTION_BLOCKS_KEPT_MAX 256 /* spare blocks of one loop: × 8 KiB = 2 MiB */
+#define CONNECTION_OUT_BYTES_MAX 65536 /* answers gathered for one connection before its pipeline pauses */
+#define CONNECTION_READS_PER_TURN 16   /* then the other connections of the loop have their turn */
+#define CONNECTION_LINGER_BYTES_MAX 1048576 /* read and thrown away behind a refusal, so that it arrives */
+#define CONNECTION_LINGER_MS 2000
+#define ACCEPTS_PER_TURN 64
+#define LISTEN_BACKLOG 4096
+#define REQUESTS_KEPT_MAX 256          /* spare request objects of one loop: × 3 KiB = 0.8 MiB */
+#define REQUEST_NOTES_MAX 4
+#define REQUEST_NOTE_BYTES_MAX 64
+#define PROBLEM_BODY_BYTES_MAX 1024
+#define TIMER_DURATIONS_MAX 16         /* distinct durations of one loop: six settings, twice over while a reload
+                                          is under way, and a little */
+#define RATE_ADDRESSES_MAX 16384       /* token buckets: × 32 B = 512 KiB; the longest unused one gives way */
+
+/* the admin listener and metrics (every server) */
+#define ADMIN_CONNECTIONS_MAX 16
+#define ADMIN_REQUEST_BYTES_MAX 4096
+#define ADMIN_ANSWER_BYTES_MAX 1048576 /* /metrics of 64 partitions is below 64 KiB */
+#define ADMIN_TIMEOUT_MS 5000
+#define METRIC_SHARDS 16               /* threads that count without touching each other's cache lines */
+#define METRICS_MAX 64
+#define METRIC_SERIES_MAX 1024         /* label sets of one metric */
+#define READY_GRACE_MS 10000           /* a broker blip that does not take every node off the balancer at once */
 
 /* the webhook */
 #define WEBHOOK_BODY_BYTES_MAX 524288  /* the largest Stripe event known is below 256 KiB */
 #define STRIPE_SIGNATURE_HEADER_BYTES_MAX 4096
 #define STRIPE_SIGNATURES_MAX 16       /* v1= entries looked at; one per secret while rolling */
 #define STRIPE_ID_BYTES_MAX 255        /* "up to 255 characters", Stripe's upgrade notes */
+#define STRIPE_TYPE_BYTES_MAX 255      /* the longest known has 66 (v2.core.account[…]…capability_status_updated) */
+#define STRIPE_WORD_BYTES_MAX 32       /* "incomplete_expired" has 18 */
+#define STRIPE_VERSION_BYTES_MAX 64    /* "2025-03-31.basil" has 16 */
+#define STRIPE_TIME_S_MAX 253402300799 /* the end of the year 9999; 12 digits, so no card number fits */
 
 /* Kafka */
 #define KAFKA_BROKERS_BYTES_MAX 1024
