@@ -2,14 +2,14 @@
  * A strict, allocation-free reader of JSON from outside (RFC 8259): a cursor that a caller pulls
  * tokens from, validating everything that it passes, also what the caller skips.
  *
- * Refused: trailing bytes, depth over JSON_DEPTH_MAX, invalid UTF-8, lone surrogates, raw control
- * characters in strings, numbers that RFC 8259 does not allow, a duplicate key is the caller's
- * business. NUL bytes in the text are invalid; \u0000 in a string is valid JSON and decodes to NUL,
- * so decoded strings have lengths.
+ * Refused: trailing bytes, depth over JSON_DEPTH_MAX, invalid UTF-8, a byte order mark, lone surrogates,
+ * raw control characters in strings, numbers that RFC 8259 does not allow. Any value may stand at the top.
+ * A duplicate key is the caller's business, as is the range of a number. NUL bytes in the text are invalid; \u0000 in a
+ * string is valid JSON and decodes to NUL, so decoded strings have lengths.
  *
  * Owns: nothing; the text must outlive the scan and the views it gives. Thread: one.
  * Errors: JSON_ERROR from a call ends the scan; json_scan_error tells the offset and what was wrong,
- * never a byte of the text.
+ * never a byte of the text. The functions on the last KEY, STRING or NUMBER are for right after that token.
  */
 #ifndef WATCHPOST_COMMON_JSON_SCAN_H
 #define WATCHPOST_COMMON_JSON_SCAN_H
@@ -37,16 +37,17 @@ enum json_token {
 	JSON_NULL
 };
 
+/* Callers read `raw` and `raw_escaped`; the rest is the scanner's own. */
 struct json_scan {
-	struct bytes text;
-	size_t at;
+	struct bytes raw;    /* of the last KEY or STRING what stands between the quotes; of the last NUMBER its text */
+	bool raw_escaped;    /* the raw string holds at least one backslash */
+	uint8_t state;       /* what may come next */
+	uint32_t depth;      /* open objects and arrays */
+	uint64_t objects;    /* a bit per open level, the innermost lowest: set for an object */
 	const char *problem; /* static text or NULL */
-	/* Raw form of the last KEY, STRING (between the quotes, escapes undone not) or NUMBER. */
-	struct bytes raw;
-	bool raw_escaped; /* the raw string holds at least one backslash */
-	uint32_t depth;
-	uint8_t state;
-	uint8_t in_object[(JSON_DEPTH_MAX + 7) / 8];
+	const uint8_t *at;
+	const uint8_t *end;
+	struct bytes text;
 };
 
 void json_scan_init(struct json_scan *scan, struct bytes text);
@@ -54,12 +55,15 @@ void json_scan_init(struct json_scan *scan, struct bytes text);
 /* The next token. After JSON_ERROR or JSON_END every further call returns the same. */
 MUSTCHECK enum json_token json_scan_next(struct json_scan *scan);
 
-/* Skips the value that would come next (a scalar, or a whole object or array), validating it. */
+/* Skips the value that would come next (a scalar, or a whole object or array), validating it. Not where a key would
+ * come next. False where none comes next: after JSON_ERROR, at the end, or before a closing bracket (which it takes).
+ */
 MUSTCHECK bool json_scan_skip(struct json_scan *scan);
 /* As json_scan_skip, for a value whose first token was just taken. */
 MUSTCHECK bool json_scan_skip_rest(struct json_scan *scan, enum json_token first);
 
-/* The last KEY or STRING, escapes undone, into out[0..cap); false when it does not fit. No NUL added. */
+/* The last KEY or STRING, escapes undone, into out[0..cap); false when it does not fit. No NUL added. (Without
+ * raw_escaped, `raw` is already that text.) */
 MUSTCHECK bool json_scan_text(const struct json_scan *scan, char *out, size_t cap, size_t *len);
 
 /* The last KEY equals this ASCII text (escapes undone). */
