@@ -33,11 +33,12 @@ SYNC := $(wildcard workers/subscription_sync/*.c)
 AUDIT := $(wildcard workers/audit_log/*.c)
 CTL := $(wildcard ops/ctl/*.c)
 BROKER := $(wildcard ops/dev/broker/*.c)
+LOAD := $(wildcard tests/load/*.c)
 
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 LIBCOMMON := $(BUILD)/libcommon.a
 PROGRAMS := $(addprefix $(BUILD)/bin/,watchpost-ingress watchpost-subscription-sync watchpost-audit-log \
-	watchpostctl watchpost-dev-broker)
+	watchpostctl watchpost-dev-broker watchpost-load)
 
 .PHONY: all help setup setup-test run stop try test prove check fuzz bench tidy map format clean programs unit
 .DEFAULT_GOAL := all
@@ -71,6 +72,7 @@ $(eval $(call program,watchpost-subscription-sync,$(RUNTIME) $(SYNC)))
 $(eval $(call program,watchpost-audit-log,$(RUNTIME) $(AUDIT)))
 $(eval $(call program,watchpostctl,$(CTL)))
 $(eval $(call program,watchpost-dev-broker,$(BROKER)))
+$(eval $(call program,watchpost-load,$(LOAD)))
 
 # --- unit tests: tests/unit mirrors the tree; every test_*.c is a program of its own ----------------
 
@@ -157,7 +159,7 @@ format: ## rewrite the C sources in the project's format
 
 compile_commands.json: Makefile $(wildcard common/*.c ingress/*.c ingress/*/*.c workers/*/*.c ops/ctl/*.c)
 	@$(PYTHON) tests/tidy/compile_commands.py '$(CPPFLAGS) $(CFLAGS)' $(COMMON) $(INGRESS) $(RUNTIME) $(SYNC) $(AUDIT) \
-		$(CTL) $(BROKER) $(UNIT) > $@
+		$(CTL) $(BROKER) $(LOAD) $(UNIT) > $@
 
 clean: ## remove everything that was built (never var/)
 	rm -rf build compile_commands.json
