@@ -11,6 +11,11 @@
 #define ERR_TEXT_BYTES_MAX 512    /* one terminal line with a path and a reason */
 #define SECRET_BYTES_MAX 512      /* whsec_ is 38, an API key 107; Ed25519 PEM 119 */
 #define LOG_LINE_BYTES_MAX 4096   /* one atomic write to a pipe (PIPE_BUF) */
+#define LOG_CUT_MARGIN_BYTES 64   /* of a line that is cut, this much goes first: the start of a secret that the
+                                     filter no longer recognises is shorter (19 digits and 18 separators) */
+#define LOG_SCRATCH_BYTES (LOG_LINE_BYTES_MAX + LOG_CUT_MARGIN_BYTES) /* a line before the filter */
+#define LOG_BATCH_BYTES_MAX 65536 /* about 300 lines, one turn of a loop; a pipe's capacity */
+#define LOG_PATH_BYTES_MAX 1025   /* CONFIG_VALUE_BYTES_MAX and a NUL */
 #define LOG_FIELDS_MAX 32
 #define ID_PREFIX_BYTES_MAX 8     /* "acct" … "sess" */
 #define ID_ULID_CHARS 26          /* 128 bits in Crockford base32 */
@@ -88,5 +93,19 @@
 /* workers */
 #define BATCH_ITEMS_MAX 2000           /* × 65,536 B value bound = 125 MiB at the very worst */
 #define WORKER_PARTITIONS_MAX 64       /* partitions one process holds at once */
+
+/* Postgres */
+#define PG_PARAMS_MAX 32               /* parameters of one call; a batch of rows is arrays, one per column */
+#define PG_PARAMS_BYTES_MAX 201326592  /* BATCH_ITEMS_MAX × (EVENT_VALUE_BYTES_MAX + 32 KiB of headers and the rest)
+                                          = 187.5 MiB, and a little; a Postgres message ends at 1 GiB */
+#define PG_STATEMENTS_MAX 64           /* statements that one connection prepares */
+#define PG_GRACE_MS 500                /* how much longer than the server's own timeout we wait for its answer */
+#define PG_PIPE_WAITING_MAX 4096       /* calls under way on one pipelined connection */
+#define PG_PIPE_STEPS_MAX 4            /* calls that share one Sync: begin and call 1, call 2 and commit (D7) */
+#define PG_PIPE_BACKOFF_MS_MIN 20
+#define PG_PIPE_BACKOFF_MS_MAX 1000    /* a database that is back is used again within about a second */
+#define MIGRATIONS_MAX 9999            /* four digits */
+#define MIGRATION_BYTES_MAX 1048576
+#define MIGRATION_TIMEOUT_MS 600000    /* one statement of a migration; also how long it waits for another migrate */
 
 #endif

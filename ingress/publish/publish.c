@@ -1,0 +1,193 @@
+#include "ingress/publish/publish.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "common/log.h"
+#include "ingress/ingress.h"
+#include "ingress/loop.h"
+
+enum {
+	POLL_MS = 100,                  /* how late the thread sees that it should stop */
+	DELIVERY_TIMEOUT_MS_MIN = 1000, /* librdkafka looks for messages out of time once a second */
+	RETRY_AFTER_S = 1
+};
+
+struct publisher {
+	struct kafka_producer *producer;
+	pthread_t thread;
+	/* Held for reading around each send and for writing once, at the end: no send meets a closed producer. */
+	pthread_rwlock_t gate;
+	bool closed;
+	atomic_bool stopping;
+	int close_timeout_ms; /* written before stopping is set */
+};
+
+static struct loop *loop_of(struct kafka_ticket *ticket)
+{
+	return request_loop(request_of_ticket(ticket));
+}
+
+/* Takes the first ticket's companions of the same loop out of the list, in order. */
+static struct kafka_ticket *take_one_loop(struct kafka_ticket **list)
+{
+	struct loop *loop = loop_of(*list);
+	struct kafka_ticket *taken = NULL;
+	struct kafka_ticket **taken_end = &taken;
+	struct kafka_ticket **kept_end = list;
+
+	for (struct kafka_ticket *ticket = *list; ticket != NULL; ticket = ticket->next) {
+		struct kafka_ticket ***end = loop_of(ticket) == loop ? &taken_end : &kept_end;
+		**end = ticket;
+		*end = &ticket->next;
+	}
+	*taken_end = NULL;
+	*kept_end = NULL;
+	assert(taken != NULL);
+	return taken;
+}
+
+/* One wake-up for each loop that has something in this batch, whatever the number of tickets. */
+static void hand_out(struct kafka_ticket *list)
+{
+	while (list != NULL) {
+		struct kafka_ticket *taken = take_one_loop(&list);
+		loop_post_tickets(loop_of(taken), taken);
+	}
+}
+
+static void *publisher_run(void *cookie)
+{
+	struct publisher *publisher = cookie;
+
+	while (!atomic_load_explicit(&publisher->stopping, memory_order_acquire))
+		hand_out(kafka_producer_poll(publisher->producer, POLL_MS));
+
+	pthread_rwlock_wrlock(&publisher->gate);
+	publisher->closed = true;
+	pthread_rwlock_unlock(&publisher->gate);
+	hand_out(kafka_producer_close(publisher->producer, publisher->close_timeout_ms));
+	return NULL;
+}
+
+static struct kafka_producer *producer_open(const struct config *config, struct err *err)
+{
+	char topic[KAFKA_TOPIC_BYTES_MAX + 1];
+	int timeout_ms = (int)config->publish_timeout_ms;
+
+	event_topic_name(EVENT_TOPIC_STRIPE, config->environment, topic);
+	const char *const topics[] = {topic, NULL};
+	return kafka_producer_new(
+		&(struct kafka_producer_options){
+			.config = config,
+			.client_id = "watchpost-ingress",
+			.topics = topics,
+			.waiting_max = (size_t)config->publish_waiting_max,
+			/* After our own deadline nobody waits for it any more. */
+			.delivery_timeout_ms =
+				timeout_ms < DELIVERY_TIMEOUT_MS_MIN ? DELIVERY_TIMEOUT_MS_MIN : timeout_ms,
+		},
+		err);
+}
+
+struct publisher *publisher_start(const struct config *config, struct err *err)
+{
+	struct publisher *publisher = calloc(1, sizeof(*publisher));
+
+	if (publisher == NULL) {
+		err_set(err, ERR_FULL, "no memory for the publisher");
+		return NULL;
+	}
+	publisher->producer = producer_open(config, err);
+	if (publisher->producer == NULL)
+		goto fail;
+	atomic_init(&publisher->stopping, false);
+	if (pthread_rwlock_init(&publisher->gate, NULL) != 0) {
+		err_set(err, ERR_IO, "could not make the publisher's lock");
+		goto fail;
+	}
+	if (pthread_create(&publisher->thread, NULL, publisher_run, publisher) != 0) {
+		err_set(err, ERR_IO, "could not start the publisher's thread");
+		pthread_rwlock_destroy(&publisher->gate);
+		goto fail;
+	}
+	return publisher;
+
+fail:
+	/* Nothing was sent yet: no ticket can come back. */
+	(void)kafka_producer_close(publisher->producer, 0);
+	free(publisher);
+	return NULL;
+}
+
+void publisher_stop(struct publisher *publisher, int timeout_ms)
+{
+	if (publisher == NULL)
+		return;
+	publisher->close_timeout_ms = timeout_ms;
+	atomic_store_explicit(&publisher->stopping, true, memory_order_release);
+	pthread_join(publisher->thread, NULL);
+	pthread_rwlock_destroy(&publisher->gate);
+	free(publisher);
+}
+
+static enum kafka_send_result send_unless_closed(struct publisher *publisher, const struct kafka_message *message,
+						 struct kafka_ticket *ticket)
+{
+	enum kafka_send_result result = KAFKA_SEND_DOWN;
+
+	pthread_rwlock_rdlock(&publisher->gate);
+	if (!publisher->closed)
+		result = kafka_producer_send(publisher->producer, message, ticket);
+	pthread_rwlock_unlock(&publisher->gate);
+	return result;
+}
+
+/* W8 for a message that Kafka's client would not take: at once, nobody waits. */
+static void refuse(struct request *req, enum kafka_send_result result)
+{
+	struct problem problem = {.status = 503, .code = "unavailable", .retry_after_s = RETRY_AFTER_S};
+
+	assert(result != KAFKA_SEND_QUEUED);
+	switch (result) {
+	case KAFKA_SEND_QUEUED:
+	case KAFKA_SEND_REFUSED:
+		problem.reason = "kafka_refused";
+		break;
+	case KAFKA_SEND_FULL:
+		problem.reason = "queue_full";
+		break;
+	case KAFKA_SEND_DOWN:
+		problem.reason = "kafka_down";
+		break;
+	case KAFKA_SEND_TOO_LARGE:
+		problem = (struct problem){.status = 413, .code = "body_too_large", .reason = "kafka_too_large"};
+		break;
+	}
+	request_fail(req, &problem);
+}
+
+void publish_request(struct publisher *publisher, struct request *req, const struct kafka_message *message,
+		     void (*done)(struct request *req, const struct kafka_ticket *ticket))
+{
+	request_on_ticket(req, done);
+	enum kafka_send_result result = send_unless_closed(publisher, message, request_ticket(req));
+	if (result != KAFKA_SEND_QUEUED) {
+		refuse(req, result);
+		return;
+	}
+	/* The ticket may be on its way back already; it comes through this thread's queue, hence after we returned. */
+	request_wait(req, (int)loop_settings(request_loop(req))->config->publish_timeout_ms, "deadline_passed");
+}
+
+bool publisher_up(const struct publisher *publisher)
+{
+	return kafka_producer_up(publisher->producer);
+}
+
+void publisher_stats(const struct publisher *publisher, struct kafka_producer_stats *out)
+{
+	kafka_producer_stats(publisher->producer, out);
+}
