@@ -54,27 +54,39 @@ static bool is_digit(uint8_t byte)
 	return byte >= '0' && byte <= '9';
 }
 
-/* The first byte from `at` that is not white space. Stripe sends indented JSON, so runs are long. */
-static inline const uint8_t *space_end(const uint8_t *at, const uint8_t *end)
+/* White space one byte at a time, for what space_end() does not guess. */
+static __attribute__((noinline)) const uint8_t *space_end_slow(const uint8_t *at, const uint8_t *end)
 {
-	if (at<end && * at> ' ')
-		return at;
-#ifdef __SSE2__
-	while (end - at >= 16) {
-		__m128i block = _mm_loadu_si128((const __m128i *)(const void *)at);
-		__m128i blank = _mm_or_si128(_mm_cmpeq_epi8(block, _mm_set1_epi8(' ')),
-					     _mm_cmpeq_epi8(block, _mm_set1_epi8('\n')));
-		__m128i rare = _mm_or_si128(_mm_cmpeq_epi8(block, _mm_set1_epi8('\r')),
-					    _mm_cmpeq_epi8(block, _mm_set1_epi8('\t')));
-		unsigned other = ~(unsigned)_mm_movemask_epi8(_mm_or_si128(blank, rare)) & 0xFFFF;
-		if (other != 0)
-			return at + __builtin_ctz(other);
-		at += 16;
-	}
-#endif
 	while (at < end && is_space(*at))
 		at++;
 	return at;
+}
+
+/* The first byte from `at` that is not white space. Stripe sends indented JSON: nothing, one blank, or a line's end and
+ * two blanks a level. Each is guessed first: a guess that comes true lets the processor go on with the next token
+ * while it checks the run (measured: 1.5 instead of 3.0 us for 3.8 KB). */
+static inline const uint8_t *space_end(const struct json_scan *scan, const uint8_t *at)
+{
+	const uint8_t *end = scan->end;
+
+	if (LIKELY(at < end) && *at > ' ')
+		return at;
+	if (LIKELY(end - at > 1) && *at == ' ' && at[1] > ' ')
+		return at + 1;
+#ifdef __SSE2__
+	uint32_t indent = 2 * scan->depth;
+	if (LIKELY(end - at > 1 + 16) && *at == '\n') {
+		__m128i block = _mm_loadu_si128((const __m128i *)(const void *)(at + 1));
+		unsigned blank = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(block, _mm_set1_epi8(' ')));
+		unsigned wanted = (1u << (indent & 15)) - 1;
+		if (indent < 16 && (blank & wanted) == wanted && at[1 + indent] > ' ')
+			return at + 1 + indent;
+		at += 1 + __builtin_ctz(~blank); /* bits from 16 on are clear in `blank` */
+		if (*at > ' ')
+			return at;
+	}
+#endif
+	return space_end_slow(at, end);
 }
 
 /* The first byte from `at` that a string cannot simply go past: quote, backslash, control or non-ASCII. */
@@ -143,6 +155,30 @@ static size_t read_escape(const uint8_t *at, const uint8_t *end, uint32_t *code)
 	return 12;
 }
 
+/* Where the string goes on after the byte `at`, which is no plain one; NULL after fail(). Kept out of the fast path. */
+static __attribute__((noinline)) const uint8_t *string_special(struct json_scan *scan, const uint8_t *at)
+{
+	const char *problem = NULL;
+	uint32_t unused;
+	size_t len = 0;
+
+	assert(at < scan->end && *at != '"');
+	if (*at == '\\') {
+		scan->raw_escaped = true;
+		len = read_escape(at, scan->end, &unused);
+		problem = "an escape that JSON does not have";
+	} else if (*at < 0x20) {
+		problem = "a control character in a string";
+	} else {
+		len = utf8_sequence(at, (size_t)(scan->end - at));
+		problem = "not UTF-8";
+	}
+	if (len > 0)
+		return at + len;
+	fail(scan, at, problem);
+	return NULL;
+}
+
 /* Takes the string whose opening quote is at scan->at. */
 static inline enum json_token take_string(struct json_scan *scan)
 {
@@ -151,21 +187,10 @@ static inline enum json_token take_string(struct json_scan *scan)
 
 	scan->raw_escaped = false;
 	while (at < scan->end && *at != '"') {
-		uint32_t unused;
-		size_t len;
-		if (*at == '\\') {
-			scan->raw_escaped = true;
-			len = read_escape(at, scan->end, &unused);
-			if (len == 0)
-				return fail(scan, at, "an escape that JSON does not have");
-		} else {
-			if (*at < 0x20)
-				return fail(scan, at, "a control character in a string");
-			len = utf8_sequence(at, (size_t)(scan->end - at));
-			if (len == 0)
-				return fail(scan, at, "not UTF-8");
-		}
-		at = plain_end(at + len, scan->end);
+		at = string_special(scan, at);
+		if (at == NULL)
+			return JSON_ERROR;
+		at = plain_end(at, scan->end);
 	}
 	if (at == scan->end)
 		return fail(scan, at, "the text ends inside a string");
@@ -288,7 +313,7 @@ static inline enum json_token take_key(struct json_scan *scan)
 		return fail(scan, scan->at, "a key was expected");
 	if (take_string(scan) == JSON_ERROR)
 		return JSON_ERROR;
-	const uint8_t *at = space_end(scan->at, scan->end);
+	const uint8_t *at = space_end(scan, scan->at);
 	if (at == scan->end || *at != ':')
 		return fail(scan, at, "a colon was expected");
 	scan->at = at + 1;
@@ -305,7 +330,7 @@ static inline enum json_token take_next_member(struct json_scan *scan)
 		return take_close(scan);
 	if (*scan->at != ',')
 		return fail(scan, scan->at, "a comma or a closing bracket was expected");
-	scan->at = space_end(scan->at + 1, scan->end);
+	scan->at = space_end(scan, scan->at + 1);
 	if (object)
 		return take_key(scan);
 	if (scan->at == scan->end)
@@ -330,10 +355,10 @@ static inline enum json_token next_token(struct json_scan *scan)
 {
 	if (scan->state >= EXPECT_END) {
 		if (scan->state == EXPECT_END)
-			scan->at = space_end(scan->at, scan->end);
+			scan->at = space_end(scan, scan->at);
 		return take_end(scan);
 	}
-	scan->at = space_end(scan->at, scan->end);
+	scan->at = space_end(scan, scan->at);
 	if (scan->at == scan->end)
 		return take_end(scan);
 	switch (scan->state) {
@@ -349,12 +374,13 @@ static inline enum json_token next_token(struct json_scan *scan)
 	}
 }
 
-enum json_token json_scan_next(struct json_scan *scan)
+/* Flat, here and in json_scan_skip_rest: the calls would cost a seventh of the time. */
+__attribute__((flatten)) enum json_token json_scan_next(struct json_scan *scan)
 {
 	return next_token(scan);
 }
 
-bool json_scan_skip_rest(struct json_scan *scan, enum json_token first)
+__attribute__((flatten)) bool json_scan_skip_rest(struct json_scan *scan, enum json_token first)
 {
 	assert(first != JSON_KEY);
 	if (first == JSON_ERROR || first == JSON_END || first == JSON_OBJECT_CLOSE || first == JSON_ARRAY_CLOSE)
@@ -372,7 +398,7 @@ bool json_scan_skip_rest(struct json_scan *scan, enum json_token first)
 
 bool json_scan_skip(struct json_scan *scan)
 {
-	return json_scan_skip_rest(scan, next_token(scan));
+	return json_scan_skip_rest(scan, json_scan_next(scan));
 }
 
 /* --- the last token's content --------------------------------------------------------------------- */
