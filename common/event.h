@@ -27,11 +27,11 @@ struct event_header {
 
 /* The attributes of one event. */
 struct event_head {
-	struct bytes id;     /* ce_id: unique within source; what readers dedupe on */
-	struct bytes type;   /* ce_type, "watchpost.stripe.subscription" */
-	struct bytes source; /* ce_source, "//watchpost.systems/<environment>/<program>" */
+	struct bytes id;         /* ce_id: unique within source; what readers dedupe on */
+	struct bytes type;       /* ce_type, "watchpost.stripe.subscription" */
+	struct bytes source;     /* ce_source, "//watchpost.systems/<environment>/<program>" */
 	struct bytes dataschema; /* ce_dataschema, "urn:watchpost:schema:<type>:<version>" */
-	int64_t time_ms;     /* ce_time, RFC 3339 on the wire */
+	int64_t time_ms;         /* ce_time, RFC 3339 on the wire */
 };
 
 /* Storage for the text forms of a head's headers; lives until the record was sent. */
