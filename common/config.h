@@ -53,27 +53,37 @@ struct secret_list {
 /* Field types by table type: TEXT char *, INT int64_t, BOOL bool, ENVIRONMENT enum environment,
  * SECRET_FILE struct secret (len 0 = not given), SECRET_FILES struct secret_list. For the last two
  * the path stands in <name>_path. */
-#define CONFIG_FIELD_TEXT(name) char *name;
-#define CONFIG_FIELD_INT(name) int64_t name;
-#define CONFIG_FIELD_BOOL(name) bool name;
+#define CONFIG_FIELD_TEXT(name)        char *name;
+#define CONFIG_FIELD_INT(name)         int64_t name;
+#define CONFIG_FIELD_BOOL(name)        bool name;
 #define CONFIG_FIELD_ENVIRONMENT(name) enum environment name;
-#define CONFIG_FIELD_SECRET_FILE(name) struct secret name; char *name##_path;
-#define CONFIG_FIELD_SECRET_FILES(name) struct secret_list name; char *name##_path;
+#define CONFIG_FIELD_SECRET_FILE(name)                                                                                 \
+	struct secret name;                                                                                            \
+	char *name##_path;
+#define CONFIG_FIELD_SECRET_FILES(name)                                                                                \
+	struct secret_list name;                                                                                       \
+	char *name##_path;
 #define SETTING(name, type, def, min, max, programs, reload, help) CONFIG_FIELD_##type(name)
+struct config_raw;
 struct config {
 	enum config_program program;
-	char *config_path; /* NULL when no file was given */
+	char *config_path;      /* NULL when no file was given */
+	struct config_raw *raw; /* private: what was given, and where */
 #include "common/settings.def"
 };
 #undef SETTING
 
-/* Loads file, environment and flags for `program`. argv is looked at from argv[1]; words that are
- * not flags, and what follows "--", are left for the caller: *rest is set to the index of the first
- * one (permuted to the end of argv). Returns NULL and *err on any problem. */
+/* Loads file, environment and flags for `program`. argv is looked at from argv[1].
+ * CONFIG_CTL: words and flags that are no settings of it, and what follows "--", are left for the
+ * caller in their order: *rest is set to the index of the first one (permuted to the end of argv).
+ * Servers take no such words: they are errors, and *rest becomes argc.
+ * For servers the settings are also checked against each other (environment required, tls needs its
+ * files, what production demands …). Returns NULL and *err on any problem. */
 MUSTCHECK struct config *config_load(enum config_program program, int argc, char **argv, int *rest, struct err *err);
 
 /* The same sources again (the flags as they were): for SIGHUP. Settings that are not reloadable must
- * be as they were, else ERR_INVALID names the first one that changed and the old one goes on. */
+ * be as they were, else ERR_INVALID names the first one that changed and the old one goes on. For a
+ * secret this means its path: the file is read anew in any case. */
 MUSTCHECK struct config *config_reload(const struct config *old, struct err *err);
 
 void config_free(struct config *config);
@@ -83,7 +93,9 @@ void config_free(struct config *config);
 MUSTCHECK bool config_answer_flags(enum config_program program, int argc, char **argv, const char *summary,
 				   int *status);
 
-/* Parts of the same table, for docs and ctl. */
+/* Parts of the same table, for docs and ctl. config_print_values writes `name = value` lines, secrets
+ * as their paths; the configuration file that has these lines means the same. */
+void config_print_values(FILE *to, const struct config *config);
 void config_print_options(FILE *to, enum config_program program);
 void config_print_sample(FILE *to);
 void config_print_markdown(FILE *to);

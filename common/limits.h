@@ -23,6 +23,7 @@
 #define CONFIG_FILE_BYTES_MAX 65536
 #define CONFIG_LINE_BYTES_MAX 4096
 #define CONFIG_VALUE_BYTES_MAX 1024
+#define CONFIG_NAME_BYTES_MAX 63  /* twice the longest name in the table */
 #define STRIPE_SECRETS_MAX 4      /* two while rolling (24 h), twice over for two endpoints */
 
 /* events (schemas/): what one message may hold */
@@ -89,6 +90,10 @@
 #define PUBLISH_WAITING_MAX 20000      /* requests that may wait for Kafka on one node: ≈ 0.7 s of work
                                           at 30 k/s, × 1 KiB a message = 20 MiB */
 #define PARTITIONS_MAX 1024
+#define KAFKA_RECORD_OVERHEAD_BYTES 128 /* batch header (61), record lengths and varints, rounded up */
+#define KAFKA_QUEUE_KBYTES_MAX 262144  /* 256 MiB under way in one producer: 20,000 × 13 KiB */
+#define KAFKA_PRODUCER_TOPICS_MAX 16   /* we have six */
+#define KAFKA_PREFETCH_KBYTES_MAX 32768 /* read ahead by one consumer: 0.3 s of 100 k/s at 1 KiB */
 
 /* workers */
 #define BATCH_ITEMS_MAX 2000           /* × 65,536 B value bound = 125 MiB at the very worst */
