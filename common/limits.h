@@ -20,6 +20,7 @@
 #define ID_PREFIX_BYTES_MAX 8     /* "acct" … "sess" */
 #define ID_ULID_CHARS 26          /* 128 bits in Crockford base32 */
 #define ID_TEXT_BYTES (ID_PREFIX_BYTES_MAX + 1 + ID_ULID_CHARS + 1) /* prefix _ ulid NUL */
+#define ID_BLOCK_BYTES 2560       /* random bytes drawn at once: 256 ids × 80 bits, one system call */
 #define CONFIG_FILE_BYTES_MAX 65536
 #define CONFIG_LINE_BYTES_MAX 4096
 #define CONFIG_VALUE_BYTES_MAX 1024
