@@ -5,9 +5,16 @@
  * Life: kafka_producer_new → kafka_producer_send from any thread → one thread calls
  * kafka_producer_poll, which hands tickets back → kafka_producer_close.
  *
- * Owns: the caller owns a ticket and keeps it alive from a SEND_QUEUED until poll gives it back; key,
- * value and headers are copied. Thread: send: any; poll, close: the one owner thread.
+ * Owns: the caller owns a ticket and keeps it alive from the send until poll or close gives it back, which
+ * may be before kafka_producer_send has returned; a send that is not QUEUED never gives it back. Key, value
+ * and headers are copied; so is what options point to.
+ * Thread: send, up, stats: any; poll, send_wait, close: the one owner thread; no send may run during close.
  * Errors: see enum kafka_send_result; a ticket's outcome is in the ticket.
+ *
+ * Up and down: while no broker answers, or no partition of a topic has a leader, sends are SEND_DOWN at once.
+ * A lost connection alone is not "down": the cluster is asked first (≤ 0.3 s), so that neither the loss of one
+ * broker of three nor a connection that was closed while idle makes it flap. A broker that hangs is found when
+ * deliveries stand still for a second. "Up" follows a broker's return within 0.25 s.
  *
  * A fatal librdkafka error (idempotence broken) makes the producer rebuild itself inside poll: its
  * waiting tickets come back as KAFKA_DELIVERY_FAILED, later sends go to the new instance. A send
@@ -23,7 +30,8 @@ struct kafka_producer;
 struct kafka_producer_options {
 	const struct config *config;
 	const char *client_id;
-	const char *const *topics; /* NULL-terminated; metadata is fetched for them before "up" */
+	const char *const *topics; /* NULL-terminated, at most KAFKA_PRODUCER_TOPICS_MAX; copied. All that will be sent
+				    * to: "up" waits for them, a message to another is SEND_REFUSED */
 	size_t waiting_max;        /* messages that may be in the queue or in flight */
 	int delivery_timeout_ms;   /* message.timeout.ms: when librdkafka itself gives up */
 };
@@ -38,13 +46,14 @@ enum kafka_send_result {
 
 enum kafka_delivery {
 	KAFKA_DELIVERY_WAITING,
-	KAFKA_DELIVERY_DONE,   /* acknowledged by all in-sync replicas */
-	KAFKA_DELIVERY_FAILED  /* not acknowledged in time or refused; it may be in the log all the same */
+	KAFKA_DELIVERY_DONE,  /* acknowledged by all in-sync replicas */
+	KAFKA_DELIVERY_FAILED /* not acknowledged in time or refused; it may be in the log all the same */
 };
 
 /* Embedded in what the caller waits with; CONTAINER_OF leads back. */
 struct kafka_ticket {
 	struct kafka_ticket *next; /* the list that poll returns */
+	struct kafka_ticket *prev; /* the producer's own */
 	enum kafka_delivery delivery;
 	int32_t partition;
 	int64_t offset;
@@ -59,8 +68,8 @@ struct kafka_producer_stats {
 
 MUSTCHECK struct kafka_producer *kafka_producer_new(const struct kafka_producer_options *options, struct err *err);
 
-MUSTCHECK enum kafka_send_result kafka_producer_send(struct kafka_producer *producer, const struct kafka_message *message,
-						     struct kafka_ticket *ticket);
+MUSTCHECK enum kafka_send_result kafka_producer_send(struct kafka_producer *producer,
+						     const struct kafka_message *message, struct kafka_ticket *ticket);
 
 /* Waits up to timeout_ms and returns a list of tickets that came back, in order, linked by next; NULL when none. */
 MUSTCHECK struct kafka_ticket *kafka_producer_poll(struct kafka_producer *producer, int timeout_ms);

@@ -70,6 +70,7 @@
 #define ADMIN_ANSWER_BYTES_MAX 1048576 /* /metrics of 64 partitions is below 64 KiB */
 #define ADMIN_TIMEOUT_MS 5000
 #define METRIC_SHARDS 16               /* threads that count without touching each other's cache lines */
+#define COUNTER_ROUTES_MAX 44         /* routes of the ingress, and "none": × 23 codes <= METRIC_SERIES_MAX */
 #define METRICS_MAX 64
 #define METRIC_SERIES_MAX 1024         /* label sets of one metric */
 #define READY_GRACE_MS 10000           /* a broker blip that does not take every node off the balancer at once */
@@ -113,5 +114,9 @@
 #define MIGRATIONS_MAX 9999            /* four digits */
 #define MIGRATION_BYTES_MAX 1048576
 #define MIGRATION_TIMEOUT_MS 600000    /* one statement of a migration; also how long it waits for another migrate */
+
+/* watchpostctl */
+#define TABLE_BYTES_MAX 67108864       /* what one command shows: 64 MiB, some 500,000 rows of accounts */
+#define CTL_PAGE_ROWS 1000             /* rows asked for at once; api.…_list gives no more */
 
 #endif
