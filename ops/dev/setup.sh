@@ -1,0 +1,174 @@
+#!/usr/bin/env bash
+# Installs what Watchpost needs on a Debian machine.
+#
+#   ops/dev/setup.sh run    what `make run` needs: compiler, libraries, PostgreSQL 15, Java and Kafka's jars
+#   ops/dev/setup.sh test   what the tests need besides: clang, nginx, Python and Node.js packages …
+#
+# Looks first and installs only what is missing, so a second call costs a fraction of a second and
+# needs no root. BROKER=embedded leaves Java and Kafka out.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+RUN_PACKAGES=(
+	gcc libc6-dev make pkg-config git
+	librdkafka-dev libevent-dev libssl-dev libpq-dev libmsgpack-dev libjansson-dev libcurl4-openssl-dev
+	libscrypt-dev libcrypt-dev
+	postgresql-15 postgresql-15-pgaudit
+	python3 openssl curl iproute2 procps util-linux
+)
+TEST_PACKAGES=(
+	libcmocka-dev clang clang-format clang-tidy libclang-rt-14-dev valgrind
+	kcat nginx-light wrk shellcheck universal-ctags logrotate systemd
+	python3-pytest python3-psycopg2 python3-msgpack python3-confluent-kafka python3-yaml python3-jsonschema
+)
+JAVA_MIN=17
+NODE_MIN=20.19
+GO_MIN=1.22
+
+# What this call puts on the machine for a moment and takes away again at its end.
+CLUSTER_CONF=/etc/postgresql-common/createcluster.d/watchpost-setup.conf
+MASKED_UNIT=
+
+say() { printf '%s\n' "$*"; }
+fail() {
+	printf 'setup: %s\n' "$*" >&2
+	exit 1
+}
+
+# version_at_least HAVE WANT
+version_at_least() { [[ $(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1) == "$2" ]]; }
+
+# installed_version TOOL: its version number, or nothing when it is not on the PATH.
+installed_version() {
+	command -v "$1" >/dev/null || return 0
+	case $1 in
+	java) java -version 2>&1 | sed -nE '1s/.*"([0-9.]+).*/\1/p' ;;
+	node) node --version | sed -E 's/^v//' ;;
+	go) go version | sed -nE 's/.* go([0-9.]+) .*/\1/p' ;;
+	*) say 0 ;;
+	esac
+}
+
+have_tool() { # TOOL MINIMUM
+	local version
+	version=$(installed_version "$1")
+	[[ -n $version ]] && version_at_least "$version" "$2"
+}
+
+# Tools that a machine may have from elsewhere: a package only where the tool is missing or too old.
+tool_packages() { # run|test
+	if [[ $1 == run ]]; then
+		[[ ${BROKER:-kafka} == embedded ]] && return
+		have_tool java "$JAVA_MIN" || say openjdk-17-jre-headless
+		have_tool mvn 0 || say maven
+	else
+		have_tool node "$NODE_MIN" || say nodejs npm
+		have_tool npm 0 || say npm
+		have_tool go "$GO_MIN" || say golang-go
+	fi
+}
+
+# The packages of the list that dpkg does not report as installed.
+missing_packages() {
+	local installed
+	installed=$(dpkg-query -W -f '${db:Status-Abbrev}${Package}\n' 2>/dev/null | sed -n 's/^ii //p')
+	comm -13 <(sort -u <<<"$installed") <(printf '%s\n' "$@" | tr ' ' '\n' | sort -u)
+}
+
+# Watchpost runs its own PostgreSQL and nginx: no cluster is made and no service started by the install.
+hold_services() {
+	if ! command -v pg_createcluster >/dev/null; then
+		install -d "${CLUSTER_CONF%/*}"
+		say 'create_main_cluster = false' >"$CLUSTER_CONF"
+	fi
+	if [[ -d /run/systemd/system ]] && ! command -v nginx >/dev/null; then
+		systemctl mask --runtime --quiet nginx.service && MASKED_UNIT=nginx.service
+	fi
+}
+
+release_services() {
+	rm -f "$CLUSTER_CONF"
+	[[ -z $MASKED_UNIT ]] || systemctl unmask --runtime --quiet "$MASKED_UNIT"
+}
+
+install_packages() {
+	local started=$SECONDS
+	say "setup: installing $# packages: $*"
+	trap release_services EXIT
+	hold_services
+	export DEBIAN_FRONTEND=noninteractive
+	# Outside systemd invoke-rc.d starts services by run level; in this one none is started.
+	export RUNLEVEL=1
+	apt-get update -qq || fail "apt-get update failed: are the machine's package sources reachable?"
+	apt-get install -y -qq --no-install-recommends -o Dpkg::Use-Pty=0 "$@" >/dev/null ||
+		fail "apt-get install failed for: $*"
+	release_services
+	trap - EXIT
+	say "setup: packages installed in $((SECONDS - started)) s"
+}
+
+require_packages() {
+	local -a missing
+	mapfile -t missing < <(missing_packages "$@")
+	((${#missing[@]} > 0)) || return 0
+	command -v apt-get >/dev/null || fail "this is not a Debian machine; install by hand: ${missing[*]}"
+	if ((EUID != 0)); then
+		fail "missing: ${missing[*]}
+Install them, then run make again:
+  sudo apt-get install --no-install-recommends -y ${missing[*]}"
+	fi
+	install_packages "${missing[@]}"
+}
+
+# A package can be older than what is needed; then only a newer one from elsewhere helps.
+require_tool() { # TOOL MINIMUM WHAT
+	have_tool "$1" "$2" || fail "$3 $2 or newer is needed, found: $(installed_version "$1"). Put a newer one first on the PATH."
+}
+
+# Root by sudo does not leave root's files in the tree of the one who called it.
+as_caller() {
+	if ((EUID == 0)) && [[ -n ${SUDO_USER:-} ]]; then
+		runuser -u "$SUDO_USER" -- env HOME="$(getent passwd "$SUDO_USER" | cut -d: -f6)" "$@"
+	else
+		"$@"
+	fi
+}
+
+require_node_modules() {
+	local lock folder
+	while IFS= read -r lock; do
+		folder=${lock%/*}
+		[[ $folder/node_modules/.package-lock.json -nt $lock ]] && continue
+		say "setup: npm ci in $folder"
+		as_caller npm --prefix "$folder" ci --no-audit --no-fund --loglevel=error ||
+			fail "npm ci failed in $folder"
+		touch "$folder/node_modules/.package-lock.json"
+	done < <(find tests -name package-lock.json -not -path '*/node_modules/*' | sort)
+}
+
+setup_run() {
+	local -a tools
+	mapfile -t tools < <(tool_packages run)
+	require_packages "${RUN_PACKAGES[@]}" "${tools[@]}"
+	[[ ${BROKER:-kafka} == embedded ]] && return
+	require_tool java "$JAVA_MIN" Java
+	as_caller ops/dev/kafka/kafka.sh fetch
+}
+
+setup_test() {
+	local -a tools
+	mapfile -t tools < <(tool_packages test)
+	require_packages "${TEST_PACKAGES[@]}" "${tools[@]}"
+	require_tool node "$NODE_MIN" Node.js
+	require_tool go "$GO_MIN" Go
+	require_node_modules
+}
+
+case ${1:-} in
+run) setup_run ;;
+test) setup_test ;;
+*)
+	say "usage: ops/dev/setup.sh run|test" >&2
+	exit 2
+	;;
+esac
