@@ -62,6 +62,8 @@ bool pg_error_from_result(const PGconn *conn, const PGresult *raw, char sqlstate
 	if (state == NULL || strlen(state) != SQLSTATE_BYTES - 1 || message == NULL)
 		return pg_error_from_connection(conn, "waiting for Postgres", err);
 	memcpy(sqlstate, state, SQLSTATE_BYTES);
+	if (class_is(sqlstate, "WP")) /* ours: written for people */
+		return err_set(err, pg_error_code(sqlstate), "%.*s", safe_length(message, sqlstate), message);
 	return err_set(err, pg_error_code(sqlstate), "%.*s (SQLSTATE %s)", safe_length(message, sqlstate), message,
 		       sqlstate);
 }

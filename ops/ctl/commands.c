@@ -1,0 +1,79 @@
+#include "ops/ctl/commands.h"
+
+static const struct command_flag migrate_flags[] = {
+	{"dry-run", NULL, "show what would be applied and change nothing"},
+	{"dir", "FOLDER", "where the files are; migrations when not given"},
+	{0},
+};
+
+static const struct command_flag account_link_flags[] = {
+	{"customer", "CUSTOMER", "Stripe's id of the customer, cus_…; required"},
+	{"replace", NULL, "also when the account is linked to another customer now"},
+	{0},
+};
+
+static const struct command_flag help_flags[] = {
+	{"man", NULL, "the manual page, for docs/man/watchpostctl.1"},
+	{0},
+};
+
+const struct command commands_table[] = {
+	{.words = "migrate",
+	 .arguments = "",
+	 .summary = "bring the database to the newest schema",
+	 .details =
+		 "Applies the files of migrations/ that the database does not have yet, each in a transaction of its "
+		 "own, forward only. The first run writes the environment's name into the database; a database of "
+		 "another environment is refused, and so is a file that changed after it was applied. Several "
+		 "at once wait for each other. Needs the role that owns the database (--postgres-dsn), which no "
+		 "program uses.",
+	 .flags = migrate_flags,
+	 .run = migrate_run},
+	{.words = "account create",
+	 .arguments = "NAME",
+	 .arguments_min = 1,
+	 .arguments_max = 1,
+	 .summary = "make an account",
+	 .details =
+		 "Makes an account of that name, 1 to 100 characters, and shows it with its new id. Names need not be "
+		 "unique.",
+	 .run = account_create_run},
+	{.words = "account list",
+	 .arguments = "",
+	 .summary = "show every account",
+	 .details = "Shows every account in the order of the ids, which is the order in which they were made.",
+	 .run = account_list_run},
+	{.words = "account show",
+	 .arguments = "ACCOUNT",
+	 .arguments_min = 1,
+	 .arguments_max = 1,
+	 .summary = "show one account",
+	 .details = "Shows the account of that id.",
+	 .run = account_show_run},
+	{.words = "account link",
+	 .arguments = "ACCOUNT",
+	 .arguments_min = 1,
+	 .arguments_max = 1,
+	 .summary = "say which Stripe customer pays for an account",
+	 .details =
+		 "Links the account to a Stripe customer, whose subscription then decides whether it is active. Doing it "
+		 "again changes nothing. Refused when the customer belongs to another account, and, without "
+		 "--replace, when the account has another customer.",
+	 .flags = account_link_flags,
+	 .run = account_link_run},
+	{.words = "version",
+	 .arguments = "",
+	 .summary = "show the version",
+	 .details = "Shows the version that this program was built from.",
+	 .without_config = true,
+	 .run = version_run},
+	{.words = "help",
+	 .arguments = "",
+	 .summary = "show every command and setting",
+	 .details = "Shows every command and every setting; --man writes the manual page instead.",
+	 .flags = help_flags,
+	 .without_config = true,
+	 .run = help_run},
+};
+
+const size_t commands_count = ARRAY_LEN(commands_table);

@@ -1,0 +1,26 @@
+/*
+ * The table of commands (ops/ctl/commands.c) and the functions in its rows, by family. What each does stands in its
+ * row.
+ */
+#ifndef WATCHPOST_OPS_CTL_COMMANDS_H
+#define WATCHPOST_OPS_CTL_COMMANDS_H
+
+#include "ops/ctl/command.h"
+
+extern const struct command commands_table[];
+extern const size_t commands_count;
+
+/* migrate.c */
+MUSTCHECK bool migrate_run(struct ctl *ctl, struct err *err);
+
+/* account.c */
+MUSTCHECK bool account_create_run(struct ctl *ctl, struct err *err);
+MUSTCHECK bool account_list_run(struct ctl *ctl, struct err *err);
+MUSTCHECK bool account_show_run(struct ctl *ctl, struct err *err);
+MUSTCHECK bool account_link_run(struct ctl *ctl, struct err *err);
+
+/* about.c */
+MUSTCHECK bool version_run(struct ctl *ctl, struct err *err);
+MUSTCHECK bool help_run(struct ctl *ctl, struct err *err);
+
+#endif
