@@ -39,7 +39,7 @@ static enum json_token fail(struct json_scan *scan, const uint8_t *at, const cha
 	scan->at = at;
 	scan->problem = problem;
 	scan->state = FAILED;
-	return JSON_ERROR;
+	return JSON_SCAN_ERROR;
 }
 
 /* --- runs of bytes: 16 at a time where the machine can -------------------------------------------- */
@@ -189,14 +189,14 @@ static inline enum json_token take_string(struct json_scan *scan)
 	while (at < scan->end && *at != '"') {
 		at = string_special(scan, at);
 		if (at == NULL)
-			return JSON_ERROR;
+			return JSON_SCAN_ERROR;
 		at = plain_end(at, scan->end);
 	}
 	if (at == scan->end)
 		return fail(scan, at, "the text ends inside a string");
 	scan->raw = bytes_make(start, (size_t)(at - start));
 	scan->at = at + 1;
-	return JSON_STRING;
+	return JSON_SCAN_STRING;
 }
 
 /* --- tokens ------------------------------------------------------------------------------------- */
@@ -214,7 +214,7 @@ static enum json_token take_open(struct json_scan *scan, bool object)
 	scan->depth++;
 	scan->objects = scan->objects << 1 | (object ? 1 : 0);
 	scan->state = object ? EXPECT_KEY_OR_CLOSE : EXPECT_VALUE_OR_CLOSE;
-	return object ? JSON_OBJECT_OPEN : JSON_ARRAY_OPEN;
+	return object ? JSON_SCAN_OBJECT_OPEN : JSON_SCAN_ARRAY_OPEN;
 }
 
 static bool in_object(const struct json_scan *scan)
@@ -226,7 +226,7 @@ static bool in_object(const struct json_scan *scan)
 static enum json_token take_close(struct json_scan *scan)
 {
 	assert(scan->depth > 0);
-	enum json_token token = in_object(scan) ? JSON_OBJECT_CLOSE : JSON_ARRAY_CLOSE;
+	enum json_token token = in_object(scan) ? JSON_SCAN_OBJECT_CLOSE : JSON_SCAN_ARRAY_CLOSE;
 	scan->at++;
 	scan->depth--;
 	scan->objects >>= 1;
@@ -277,7 +277,7 @@ static enum json_token take_number(struct json_scan *scan)
 	scan->raw_escaped = false;
 	scan->at = at;
 	after_value(scan);
-	return JSON_NUMBER;
+	return JSON_SCAN_NUMBER;
 }
 
 static inline enum json_token take_value(struct json_scan *scan)
@@ -285,20 +285,20 @@ static inline enum json_token take_value(struct json_scan *scan)
 	assert(scan->at < scan->end);
 	switch (*scan->at) {
 	case '"':
-		if (take_string(scan) == JSON_ERROR)
-			return JSON_ERROR;
+		if (take_string(scan) == JSON_SCAN_ERROR)
+			return JSON_SCAN_ERROR;
 		after_value(scan);
-		return JSON_STRING;
+		return JSON_SCAN_STRING;
 	case '{':
 		return take_open(scan, true);
 	case '[':
 		return take_open(scan, false);
 	case 't':
-		return take_word(scan, "true", 4, JSON_TRUE);
+		return take_word(scan, "true", 4, JSON_SCAN_TRUE);
 	case 'f':
-		return take_word(scan, "false", 5, JSON_FALSE);
+		return take_word(scan, "false", 5, JSON_SCAN_FALSE);
 	case 'n':
-		return take_word(scan, "null", 4, JSON_NULL);
+		return take_word(scan, "null", 4, JSON_SCAN_NULL);
 	default:
 		if (*scan->at == '-' || is_digit(*scan->at))
 			return take_number(scan);
@@ -311,14 +311,14 @@ static inline enum json_token take_key(struct json_scan *scan)
 {
 	if (scan->at == scan->end || *scan->at != '"')
 		return fail(scan, scan->at, "a key was expected");
-	if (take_string(scan) == JSON_ERROR)
-		return JSON_ERROR;
+	if (take_string(scan) == JSON_SCAN_ERROR)
+		return JSON_SCAN_ERROR;
 	const uint8_t *at = space_end(scan, scan->at);
 	if (at == scan->end || *at != ':')
 		return fail(scan, at, "a colon was expected");
 	scan->at = at + 1;
 	scan->state = EXPECT_VALUE;
-	return JSON_KEY;
+	return JSON_SCAN_KEY;
 }
 
 /* After a value inside an object or array, white space passed. */
@@ -342,13 +342,13 @@ static inline enum json_token take_next_member(struct json_scan *scan)
 static enum json_token take_end(struct json_scan *scan)
 {
 	if (scan->state == FAILED)
-		return JSON_ERROR;
+		return JSON_SCAN_ERROR;
 	if (scan->state != EXPECT_END && scan->state != ENDED)
 		return fail(scan, scan->at, "the text ends inside a value");
 	if (scan->at < scan->end)
 		return fail(scan, scan->at, "bytes after the end of the value");
 	scan->state = ENDED;
-	return JSON_END;
+	return JSON_SCAN_END;
 }
 
 static inline enum json_token next_token(struct json_scan *scan)
@@ -382,15 +382,16 @@ __attribute__((flatten)) enum json_token json_scan_next(struct json_scan *scan)
 
 __attribute__((flatten)) bool json_scan_skip_rest(struct json_scan *scan, enum json_token first)
 {
-	assert(first != JSON_KEY);
-	if (first == JSON_ERROR || first == JSON_END || first == JSON_OBJECT_CLOSE || first == JSON_ARRAY_CLOSE)
+	assert(first != JSON_SCAN_KEY);
+	if (first == JSON_SCAN_ERROR || first == JSON_SCAN_END || first == JSON_SCAN_OBJECT_CLOSE ||
+	    first == JSON_SCAN_ARRAY_CLOSE)
 		return false;
-	if (first != JSON_OBJECT_OPEN && first != JSON_ARRAY_OPEN)
+	if (first != JSON_SCAN_OBJECT_OPEN && first != JSON_SCAN_ARRAY_OPEN)
 		return true;
 	assert(scan->depth > 0);
 	uint32_t outside = scan->depth - 1;
 	while (scan->depth > outside) {
-		if (next_token(scan) == JSON_ERROR)
+		if (next_token(scan) == JSON_SCAN_ERROR)
 			return false;
 	}
 	return true;

@@ -8,7 +8,7 @@
  * string is valid JSON and decodes to NUL, so decoded strings have lengths.
  *
  * Owns: nothing; the text must outlive the scan and the views it gives. Thread: one.
- * Errors: JSON_ERROR from a call ends the scan; json_scan_error tells the offset and what was wrong,
+ * Errors: JSON_SCAN_ERROR from a call ends the scan; json_scan_error tells the offset and what was wrong,
  * never a byte of the text. The functions on the last KEY, STRING or NUMBER are for right after that token.
  */
 #ifndef WATCHPOST_COMMON_JSON_SCAN_H
@@ -23,18 +23,18 @@
 #include "common/limits.h"
 
 enum json_token {
-	JSON_ERROR,
-	JSON_END, /* the text is over, and it was one whole value */
-	JSON_OBJECT_OPEN,
-	JSON_OBJECT_CLOSE,
-	JSON_ARRAY_OPEN,
-	JSON_ARRAY_CLOSE,
-	JSON_KEY,
-	JSON_STRING,
-	JSON_NUMBER,
-	JSON_TRUE,
-	JSON_FALSE,
-	JSON_NULL
+	JSON_SCAN_ERROR,
+	JSON_SCAN_END, /* the text is over, and it was one whole value */
+	JSON_SCAN_OBJECT_OPEN,
+	JSON_SCAN_OBJECT_CLOSE,
+	JSON_SCAN_ARRAY_OPEN,
+	JSON_SCAN_ARRAY_CLOSE,
+	JSON_SCAN_KEY,
+	JSON_SCAN_STRING,
+	JSON_SCAN_NUMBER,
+	JSON_SCAN_TRUE,
+	JSON_SCAN_FALSE,
+	JSON_SCAN_NULL
 };
 
 /* Callers read `raw` and `raw_escaped`; the rest is the scanner's own. */
@@ -52,11 +52,12 @@ struct json_scan {
 
 void json_scan_init(struct json_scan *scan, struct bytes text);
 
-/* The next token. After JSON_ERROR or JSON_END every further call returns the same. */
+/* The next token. After JSON_SCAN_ERROR or JSON_SCAN_END every further call returns the same. */
 MUSTCHECK enum json_token json_scan_next(struct json_scan *scan);
 
 /* Skips the value that would come next (a scalar, or a whole object or array), validating it. Not where a key would
- * come next. False where none comes next: after JSON_ERROR, at the end, or before a closing bracket (which it takes).
+ * come next. False where none comes next: after JSON_SCAN_ERROR, at the end, or before a closing bracket (which it
+ * takes).
  */
 MUSTCHECK bool json_scan_skip(struct json_scan *scan);
 /* As json_scan_skip, for a value whose first token was just taken. */

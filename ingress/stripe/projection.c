@@ -162,9 +162,9 @@ static bool read_object(struct reader *reader, const struct object *object)
 	assert(object->count <= 32);
 	for (;;) {
 		enum json_token token = json_scan_next(&reader->scan);
-		if (token == JSON_OBJECT_CLOSE)
+		if (token == JSON_SCAN_OBJECT_CLOSE)
 			return true;
-		if (token != JSON_KEY)
+		if (token != JSON_SCAN_KEY)
 			return fail(reader, STRIPE_PROJECTION_NOT_JSON, NULL);
 		size_t index;
 		const struct field *field = field_find(&reader->scan, object, &index);
@@ -177,7 +177,7 @@ static bool read_object(struct reader *reader, const struct object *object)
 			return fail(reader, STRIPE_PROJECTION_REPEATED_KEY, field->key);
 		seen |= 1u << index;
 		token = json_scan_next(&reader->scan);
-		if (token == JSON_ERROR)
+		if (token == JSON_SCAN_ERROR)
 			return fail(reader, STRIPE_PROJECTION_NOT_JSON, NULL);
 		if (!field->take(reader, field, token))
 			return false;
@@ -189,7 +189,7 @@ static bool take_text(struct reader *reader, const struct field *field, enum jso
 {
 	struct bytes *slot = (struct bytes *)(void *)((char *)reader + field->offset);
 
-	if (first != JSON_STRING)
+	if (first != JSON_SCAN_STRING)
 		return pass_over(reader, first);
 	if (!reader->scan.raw_escaped && stripe_shape_fits(field->shape, reader->scan.raw))
 		*slot = reader->scan.raw;
@@ -198,7 +198,7 @@ static bool take_text(struct reader *reader, const struct field *field, enum jso
 
 static bool take_id_or_object(struct reader *reader, const struct field *field, enum json_token first)
 {
-	if (first != JSON_OBJECT_OPEN)
+	if (first != JSON_SCAN_OBJECT_OPEN)
 		return take_text(reader, field, first);
 	const struct field id = {"id", 2, take_text, field->offset, STRIPE_SHAPE_ID, NULL};
 	const struct object expanded = {&id, 1};
@@ -231,9 +231,9 @@ static bool take_created(struct reader *reader, const struct field *field, enum 
 	bool fits;
 
 	(void)field;
-	if (first == JSON_NUMBER)
+	if (first == JSON_SCAN_NUMBER)
 		fits = json_scan_i64(&reader->scan, &time_s);
-	else if (first == JSON_STRING)
+	else if (first == JSON_SCAN_STRING)
 		fits = !reader->scan.raw_escaped && time_from_text(reader->scan.raw, &time_s);
 	else
 		return pass_over(reader, first);
@@ -247,20 +247,20 @@ static bool take_created(struct reader *reader, const struct field *field, enum 
 static bool take_livemode(struct reader *reader, const struct field *field, enum json_token first)
 {
 	(void)field;
-	if (first != JSON_TRUE && first != JSON_FALSE)
+	if (first != JSON_SCAN_TRUE && first != JSON_SCAN_FALSE)
 		return pass_over(reader, first);
 	reader->has_livemode = true;
-	reader->out.livemode = first == JSON_TRUE;
+	reader->out.livemode = first == JSON_SCAN_TRUE;
 	return true;
 }
 
 static bool take_cancel_at_period_end(struct reader *reader, const struct field *field, enum json_token first)
 {
 	(void)field;
-	if (first != JSON_TRUE && first != JSON_FALSE)
+	if (first != JSON_SCAN_TRUE && first != JSON_SCAN_FALSE)
 		return pass_over(reader, first);
 	reader->out.has_cancel_at_period_end = true;
-	reader->out.cancel_at_period_end = first == JSON_TRUE;
+	reader->out.cancel_at_period_end = first == JSON_SCAN_TRUE;
 	return true;
 }
 
@@ -269,7 +269,7 @@ static bool take_period_end(struct reader *reader, const struct field *field, en
 	int64_t time_s;
 
 	(void)field;
-	if (first != JSON_NUMBER)
+	if (first != JSON_SCAN_NUMBER)
 		return pass_over(reader, first);
 	if (json_scan_i64(&reader->scan, &time_s) && time_in_range(time_s)) {
 		reader->out.has_current_period_end = true;
@@ -283,7 +283,7 @@ static bool take_item_period_end(struct reader *reader, const struct field *fiel
 	int64_t time_s;
 
 	(void)field;
-	if (first != JSON_NUMBER)
+	if (first != JSON_SCAN_NUMBER)
 		return pass_over(reader, first);
 	if (json_scan_i64(&reader->scan, &time_s) && time_in_range(time_s) &&
 	    (!reader->has_items_end || time_s < reader->items_end_s)) {
@@ -295,20 +295,20 @@ static bool take_item_period_end(struct reader *reader, const struct field *fiel
 
 static bool take_object(struct reader *reader, const struct field *field, enum json_token first)
 {
-	if (first != JSON_OBJECT_OPEN)
+	if (first != JSON_SCAN_OBJECT_OPEN)
 		return pass_over(reader, first);
 	return read_object(reader, field->inner);
 }
 
 static bool take_array(struct reader *reader, const struct field *field, enum json_token first)
 {
-	if (first != JSON_ARRAY_OPEN)
+	if (first != JSON_SCAN_ARRAY_OPEN)
 		return pass_over(reader, first);
 	for (;;) {
 		enum json_token token = json_scan_next(&reader->scan);
-		if (token == JSON_ARRAY_CLOSE)
+		if (token == JSON_SCAN_ARRAY_CLOSE)
 			return true;
-		if (token == JSON_ERROR || token == JSON_END)
+		if (token == JSON_SCAN_ERROR || token == JSON_SCAN_END)
 			return fail(reader, STRIPE_PROJECTION_NOT_JSON, NULL);
 		if (!take_object(reader, field, token))
 			return false;
@@ -358,13 +358,13 @@ static bool read_event(struct reader *reader)
 {
 	enum json_token first = json_scan_next(&reader->scan);
 
-	if (first == JSON_OBJECT_OPEN) {
+	if (first == JSON_SCAN_OBJECT_OPEN) {
 		if (!read_object(reader, &EVENT))
 			return false;
-	} else if (first == JSON_ERROR || !pass_over(reader, first)) {
+	} else if (first == JSON_SCAN_ERROR || !pass_over(reader, first)) {
 		return fail(reader, STRIPE_PROJECTION_NOT_JSON, NULL);
 	}
-	if (json_scan_next(&reader->scan) != JSON_END)
+	if (json_scan_next(&reader->scan) != JSON_SCAN_END)
 		return fail(reader, STRIPE_PROJECTION_NOT_JSON, NULL);
 	settle(reader);
 	return check_required(reader);

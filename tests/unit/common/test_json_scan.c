@@ -30,17 +30,17 @@ static bool accepts(struct bytes text)
 	enum json_token token;
 	do
 		token = json_scan_next(&scan);
-	while (token != JSON_END && token != JSON_ERROR);
+	while (token != JSON_SCAN_END && token != JSON_SCAN_ERROR);
 	assert_int_equal(json_scan_next(&scan), token);
 	size_t offset;
-	assert_true((json_scan_error(&scan, &offset) == NULL) == (token == JSON_END));
+	assert_true((json_scan_error(&scan, &offset) == NULL) == (token == JSON_SCAN_END));
 	assert_true(offset <= text.len);
 
 	json_scan_init(&scan, bytes_make(copy, text.len));
-	bool skipped = json_scan_skip(&scan) && json_scan_next(&scan) == JSON_END;
-	assert_true(skipped == (token == JSON_END));
+	bool skipped = json_scan_skip(&scan) && json_scan_next(&scan) == JSON_SCAN_END;
+	assert_true(skipped == (token == JSON_SCAN_END));
 	free(copy);
-	return token == JSON_END;
+	return token == JSON_SCAN_END;
 }
 
 static const struct bytes good[] = {
@@ -299,11 +299,12 @@ static void test_tokens(void **state)
 		enum json_token token;
 		const char *raw;
 	} want[] = {
-		{JSON_OBJECT_OPEN, NULL}, {JSON_KEY, "a"},    {JSON_ARRAY_OPEN, NULL},   {JSON_NUMBER, "-1.5e3"},
-		{JSON_STRING, "x\\ny"},   {JSON_TRUE, NULL},  {JSON_ARRAY_CLOSE, NULL},  {JSON_KEY, ""},
-		{JSON_NULL, NULL},        {JSON_KEY, "b"},    {JSON_OBJECT_OPEN, NULL},  {JSON_OBJECT_CLOSE, NULL},
-		{JSON_KEY, "c"},          {JSON_FALSE, NULL}, {JSON_OBJECT_CLOSE, NULL}, {JSON_END, NULL},
-		{JSON_END, NULL},
+		{JSON_SCAN_OBJECT_OPEN, NULL}, {JSON_SCAN_KEY, "a"},          {JSON_SCAN_ARRAY_OPEN, NULL},
+		{JSON_SCAN_NUMBER, "-1.5e3"},  {JSON_SCAN_STRING, "x\\ny"},   {JSON_SCAN_TRUE, NULL},
+		{JSON_SCAN_ARRAY_CLOSE, NULL}, {JSON_SCAN_KEY, ""},           {JSON_SCAN_NULL, NULL},
+		{JSON_SCAN_KEY, "b"},          {JSON_SCAN_OBJECT_OPEN, NULL}, {JSON_SCAN_OBJECT_CLOSE, NULL},
+		{JSON_SCAN_KEY, "c"},          {JSON_SCAN_FALSE, NULL},       {JSON_SCAN_OBJECT_CLOSE, NULL},
+		{JSON_SCAN_END, NULL},         {JSON_SCAN_END, NULL},
 	};
 	struct json_scan scan;
 	json_scan_init(&scan, bytes_of("{\"a\":[-1.5e3,\"x\\ny\",true],\"\":null,\"b\":{},\"c\":false}"));
@@ -327,19 +328,19 @@ static void test_skip(void **state)
 		assert_true(len > 0 && (size_t)len < sizeof(text));
 		struct json_scan scan;
 		json_scan_init(&scan, bytes_of(text));
-		assert_int_equal(json_scan_next(&scan), JSON_OBJECT_OPEN);
-		assert_int_equal(json_scan_next(&scan), JSON_KEY);
+		assert_int_equal(json_scan_next(&scan), JSON_SCAN_OBJECT_OPEN);
+		assert_int_equal(json_scan_next(&scan), JSON_SCAN_KEY);
 		assert_true(json_scan_skip(&scan));
-		assert_int_equal(json_scan_next(&scan), JSON_KEY);
+		assert_int_equal(json_scan_next(&scan), JSON_SCAN_KEY);
 		assert_true(json_scan_key_is(&scan, "found"));
 		assert_true(json_scan_skip_rest(&scan, json_scan_next(&scan)));
-		assert_int_equal(json_scan_next(&scan), JSON_OBJECT_CLOSE);
-		assert_int_equal(json_scan_next(&scan), JSON_END);
+		assert_int_equal(json_scan_next(&scan), JSON_SCAN_OBJECT_CLOSE);
+		assert_int_equal(json_scan_next(&scan), JSON_SCAN_END);
 		assert_false(json_scan_skip(&scan));
 	}
 	struct json_scan scan;
 	json_scan_init(&scan, bytes_of("[]"));
-	assert_int_equal(json_scan_next(&scan), JSON_ARRAY_OPEN);
+	assert_int_equal(json_scan_next(&scan), JSON_SCAN_ARRAY_OPEN);
 	assert_false(json_scan_skip(&scan)); /* the bracket closes, no value comes */
 }
 
@@ -367,7 +368,7 @@ static void test_text(void **state)
 		char out[64];
 		size_t len = 0;
 		json_scan_init(&scan, bytes_of(cases[i].json));
-		assert_int_equal(json_scan_next(&scan), JSON_STRING);
+		assert_int_equal(json_scan_next(&scan), JSON_SCAN_STRING);
 		assert_true(json_scan_text(&scan, out, cases[i].text.len, &len));
 		assert_true(bytes_equal(bytes_make(out, len), cases[i].text));
 		if (len > 0)
@@ -384,8 +385,8 @@ static void test_key_is(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(spellings); i++) {
 		struct json_scan scan;
 		json_scan_init(&scan, bytes_of(spellings[i]));
-		assert_int_equal(json_scan_next(&scan), JSON_OBJECT_OPEN);
-		assert_int_equal(json_scan_next(&scan), JSON_KEY);
+		assert_int_equal(json_scan_next(&scan), JSON_SCAN_OBJECT_OPEN);
+		assert_int_equal(json_scan_next(&scan), JSON_SCAN_KEY);
 		assert_true(json_scan_key_is(&scan, "status"));
 		assert_false(json_scan_key_is(&scan, "statu"));
 		assert_false(json_scan_key_is(&scan, "statuss"));
@@ -419,7 +420,7 @@ static void test_i64(void **state)
 		struct json_scan scan;
 		int64_t value = 0;
 		json_scan_init(&scan, bytes_of(cases[i].json));
-		assert_int_equal(json_scan_next(&scan), JSON_NUMBER);
+		assert_int_equal(json_scan_next(&scan), JSON_SCAN_NUMBER);
 		assert_true(json_scan_i64(&scan, &value) == cases[i].fits);
 		assert_int_equal(value, cases[i].value);
 	}
@@ -441,8 +442,8 @@ static void test_error(void **state)
 		enum json_token token;
 		do
 			token = json_scan_next(&scan);
-		while (token != JSON_END && token != JSON_ERROR);
-		assert_int_equal(token, JSON_ERROR);
+		while (token != JSON_SCAN_END && token != JSON_SCAN_ERROR);
+		assert_int_equal(token, JSON_SCAN_ERROR);
 		assert_non_null(json_scan_error(&scan, &offset));
 		assert_int_equal(offset, cases[i].offset);
 	}
