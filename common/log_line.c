@@ -104,14 +104,15 @@ static void put_quoted(struct writer *w, struct bytes value)
 
 static void put_value(struct writer *w, struct bytes value)
 {
-	size_t plain = 0;
+	bool plain = value.len > 0;
 
 	/* No more is looked at than can be written: a value may be a whole body by mistake. */
 	if (value.len > LOG_SCRATCH_BYTES)
 		value.len = LOG_SCRATCH_BYTES;
-	while (plain < value.len && is_plain(value.data[plain]))
-		plain++;
-	if (plain == value.len && plain > 0)
+	/* To the end in any case: without a way out the compiler makes vectors of it. */
+	for (size_t i = 0; i < value.len; i++)
+		plain &= is_plain(value.data[i]);
+	if (plain)
 		put(w, value.data, value.len);
 	else
 		put_quoted(w, value);

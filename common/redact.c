@@ -389,25 +389,33 @@ static size_t put_mark(char *out, size_t len)
 	return MARK_BYTES;
 }
 
-/* The next place from `at` on that a rule stops for; len when there is none. */
-static size_t next_trigger(const char *text, size_t len, size_t at, uint8_t always)
+/* The rules that the byte at `at` stops for; 0 for nearly all. */
+static inline unsigned stops_at(const char *text, size_t at, unsigned always)
 {
-	uint8_t before = at > 0 ? befores[(uint8_t)text[at - 1]] : 0;
+	return triggers[(uint8_t)text[at]] & (befores[(uint8_t)text[at - 1]] | always);
+}
 
-	for (; at < len; at++) {
-		uint8_t c = (uint8_t)text[at];
-
-		if (UNLIKELY((triggers[c] & (before | always)) != 0))
-			break;
-		before = befores[c];
+/* The next place from `at` on that a rule stops for; len when there is none. */
+static size_t next_trigger(const char *text, size_t len, size_t at, unsigned always)
+{
+	if (at == 0 && len > 0) {
+		if ((triggers[(uint8_t)text[0]] & always) != 0)
+			return 0;
+		at = 1;
 	}
+	/* Four at a time: one branch instead of four. */
+	while (at + 4 <= len && LIKELY((stops_at(text, at, always) | stops_at(text, at + 1, always) |
+					stops_at(text, at + 2, always) | stops_at(text, at + 3, always)) == 0))
+		at += 4;
+	while (at < len && stops_at(text, at, always) == 0)
+		at++;
 	return at;
 }
 
 size_t redact_text(char *text, size_t len)
 {
 	struct scan scan = {.text = text, .len = len};
-	uint8_t always = may_hold_card(text, len) ? DIGIT : 0;
+	unsigned always = may_hold_card(text, len) ? DIGIT : 0;
 	size_t done = 0; /* of the input; what is before stands in the output */
 	size_t out = 0;
 	size_t at = 0;
