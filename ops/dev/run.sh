@@ -162,7 +162,7 @@ start_database() {
 	step postgres ready "$since" "127.0.0.1:$POSTGRES_PORT"
 	since=$(now_ms)
 	quietly "watchpostctl migrate" "$CTL" --config "$CONF" --postgres-dsn "$(postgres_dsn watchpost_migrator)" \
-		--postgres-password-file "$(password_file watchpost_migrator)" migrate
+		--postgres-password-file "$(password_file watchpost_migrator)" migrate --dir "$ROOT/migrations"
 	quietly "setting passwords" "$postgres" roles "$VAR"
 	step migrations applied "$since"
 }
@@ -324,7 +324,7 @@ ended_parts() {
 
 show_until_stopped() {
 	local ended
-	tail -q -n 0 -F "$VAR"/log/watchpost-*.log 2>/dev/null &
+	tail --pid=$$ -q -n 0 -F "$VAR"/log/watchpost-*.log 2>/dev/null &
 	TAIL=$!
 	while ended=$(ended_parts); [[ -z $ended ]]; do
 		sleep 0.5 &
