@@ -76,8 +76,24 @@ make_password() {
 	[ -s "$(password_file "$1")" ] || od -An -N24 -tx1 /dev/urandom | tr -d ' \n' >"$(password_file "$1")"
 }
 
+# Every process of the server works in its data folder. Asking for the process id alone would take a dead process that
+# nobody collected yet (a container without init), or a stranger with the same id, for the server.
 running() {
-	[ -f "$home/data/postmaster.pid" ] && as_server "$BIN/pg_ctl" -D "$home/data" status >/dev/null 2>&1
+	[ -f "$home/data/postmaster.pid" ] || return 1
+	pid=$(as_server head -n 1 "$home/data/postmaster.pid")
+	[ "$(as_server readlink "/proc/$pid/cwd" 2>/dev/null)" = "$home/data" ]
+}
+
+# After a crash: PostgreSQL would refuse to start for the same reason, so the lock files of the dead server go, once
+# the last of its processes has ended.
+forget_dead_server() {
+	tries=0
+	while as_server readlink /proc/[0-9]*/cwd 2>/dev/null | grep -qxF "$home/data"; do
+		tries=$((tries + 1))
+		[ "$tries" -le 100 ] || fail "processes of a server that ended still work in $home/data"
+		sleep 0.1
+	done
+	as_server rm -f "$home/data/postmaster.pid" "$home"/.s.PGSQL.*
 }
 
 make_cluster() {
@@ -168,6 +184,7 @@ start() {
 	fi
 	[ "${#home}" -le $((SOCKET_PATH_BYTES_MAX - SOCKET_NAME_BYTES_MAX)) ] || fail "the path is too long for a Unix socket: $home"
 	[ -d "$home/data" ] || make_cluster
+	forget_dead_server
 	echo "$port" >"$dir/postgres.port"
 	write_settings "$@" | as_server tee "$home/watchpost.conf" >/dev/null
 	if ! as_server "$BIN/pg_ctl" -D "$home/data" -l "$home/postgres.log" -t "$START_WAIT_S" -w start \
@@ -201,7 +218,7 @@ roles() {
 [ $# -ge 2 ] || fail "usage: postgres.sh start DIR PORT | stop DIR | roles DIR | dsn DIR ROLE | psql DIR ROLE …"
 verb=$1
 mkdir -p "$2"
-dir=$(cd "$2" && pwd)
+dir=$(cd "$2" && pwd -P)
 shift 2
 home=$(find_home)
 
