@@ -184,14 +184,14 @@ static bool read_object(struct reader *reader, const struct object *object)
 	}
 }
 
-/* Stripe writes none of these texts with escapes: one that has them is not what is expected. */
+/* The raw text is looked at: one with escapes fits no shape, and Stripe writes none of these with escapes. */
 static bool take_text(struct reader *reader, const struct field *field, enum json_token first)
 {
 	struct bytes *slot = (struct bytes *)(void *)((char *)reader + field->offset);
 
 	if (first != JSON_SCAN_STRING)
 		return pass_over(reader, first);
-	if (!reader->scan.raw_escaped && stripe_shape_fits(field->shape, reader->scan.raw))
+	if (stripe_shape_fits(field->shape, reader->scan.raw))
 		*slot = reader->scan.raw;
 	return true;
 }
@@ -234,7 +234,7 @@ static bool take_created(struct reader *reader, const struct field *field, enum 
 	if (first == JSON_SCAN_NUMBER)
 		fits = json_scan_i64(&reader->scan, &time_s);
 	else if (first == JSON_SCAN_STRING)
-		fits = !reader->scan.raw_escaped && time_from_text(reader->scan.raw, &time_s);
+		fits = time_from_text(reader->scan.raw, &time_s);
 	else
 		return pass_over(reader, first);
 	if (fits && time_in_range(time_s)) {

@@ -90,6 +90,21 @@ static void kinds_and_keys(void **state)
 	}
 }
 
+/* Why: a thin event names a change and holds no state, so it may not look like one that does. How: a snapshot's type
+ * and parts in a thin event. */
+static void thin_events_change_nothing(void **state)
+{
+	(void)state;
+	json_t *event = stripe_fixture_load("subscription_created");
+
+	json_object_set_new(event, "object", json_string("v2.core.event"));
+	struct built built = build(event, false);
+	assert_true(built.done);
+	assert_int_equal(built.event.type->id, EVENT_TYPE_STRIPE_OTHER);
+	built_free(&built);
+	json_decref(event);
+}
+
 /* Why: every real event must come out, whatever the environment. How: all fixtures in both modes. */
 static void every_fixture_becomes_an_event(void **state)
 {
@@ -125,6 +140,7 @@ static void subscription_decodes(void **state)
 	assert_true(got.has_account && bytes_equal_text(got.account, "acct_1QConnectedExample01"));
 	assert_true(got.has_customer && bytes_equal_text(got.customer, "cus_QConnected0001"));
 	assert_true(bytes_equal_text(got.subscription, "sub_1QConnectedSubscr01"));
+	assert_true(got.has_object_id && bytes_equal_text(got.object_id, "sub_1QConnectedSubscr01"));
 	assert_true(bytes_equal_text(got.status, "active"));
 	assert_true(got.has_previous_status && bytes_equal_text(got.previous_status, "trialing"));
 	assert_true(got.has_current_period_end_s);
@@ -400,6 +416,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(kinds_and_keys),
+		cmocka_unit_test(thin_events_change_nothing),
 		cmocka_unit_test(every_fixture_becomes_an_event),
 		cmocka_unit_test(subscription_decodes),
 		cmocka_unit_test(checkout_decodes),

@@ -81,7 +81,8 @@ static void card_numbers_are_seen(void **state)
 				      "42424242x42424242",
 				      "424242424242",
 				      "4000000000000",
-				      "4000000000000000"};
+				      "4000000000000000",
+				      "9999999999999995"};
 	char text[256];
 
 	for (size_t i = 0; i < ARRAY_LEN(cards); i++) {
