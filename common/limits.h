@@ -33,6 +33,7 @@
 #define EVENT_FIELDS_MAX 64            /* entries of a payload map, unknown ones included */
 #define EVENT_DEPTH_MAX 8              /* nesting that skipping an unknown field follows */
 #define EVENT_HEADERS_MAX 16
+#define EVENT_HEADER_NAME_BYTES_MAX 1024 /* our own are below 20 */
 #define EVENT_TYPE_BYTES_MAX 64
 
 /* JSON from outside */
@@ -95,7 +96,13 @@
 #define KAFKA_RECORD_OVERHEAD_BYTES 128 /* batch header (61), record lengths and varints, rounded up */
 #define KAFKA_QUEUE_KBYTES_MAX 262144  /* 256 MiB under way in one producer: 20,000 × 13 KiB */
 #define KAFKA_PRODUCER_TOPICS_MAX 16   /* we have six */
+#define KAFKA_CONSUMER_TOPICS_MAX 16   /* the same */
 #define KAFKA_PREFETCH_KBYTES_MAX 32768 /* read ahead by one consumer: 0.3 s of 100 k/s at 1 KiB */
+
+/* Stripe's API */
+#define STRIPE_API_TIMEOUT_MS 10000       /* one read; Stripe answers in some hundred ms */
+#define STRIPE_API_PAGE_MAX 100           /* Stripe's own bound of `limit` */
+#define STRIPE_API_BODY_BYTES_MAX 8388608 /* a page of 100 subscriptions of 20 items of ≈ 3 KB, and a little */
 
 /* workers */
 #define BATCH_ITEMS_MAX 2000           /* × 65,536 B value bound = 125 MiB at the very worst */

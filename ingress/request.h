@@ -56,7 +56,10 @@ int64_t request_started_ns(const struct request *req);
 /* A word for the log line, e.g. the Stripe event's id: letters, digits, '_', '-', '.', cut at 64. */
 void request_note(struct request *req, const char *key, struct bytes value);
 
-/* W8. Exactly once per request. */
+/* W8 and W9. Exactly once per request. Every answer carries Date, Content-Length, Cache-Control: no-store,
+ * X-Content-Type-Options, Watchpost-Request-Id and, where the client's side is encrypted, Strict-Transport-Security.
+ * The log line: event=request id= route= method= status= reason= age_us= bytes= (of the request: head and decoded
+ * body), then the notes; a client that went away before its answer has status 499 and reason client_gone. */
 void request_finish(struct request *req, const struct answer *answer);
 /* W8 with an RFC 9457 problem: status, stable code, title from the table in ingress/problem.c; detail and field may be
  * NULL. `reason` is what the log says; NULL means the code (a signature's real fault stays in the log). */
@@ -66,7 +69,8 @@ struct problem {
 	const char *detail;
 	const char *field;
 	const char *reason;
-	int retry_after_s;
+	const char *headers; /* as in struct answer */
+	int retry_after_s;   /* required with 503 */
 	bool close;
 };
 void request_fail(struct request *req, const struct problem *problem);

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/config.h"
 #include "ingress/net/head.h"
 #include "ingress/request.h"
 
@@ -18,16 +19,22 @@ enum route_caller {
 	ROUTE_OWNER   /* session cookie */
 };
 
+/* body_bytes_max: the setting webhook_body_bytes_max. */
+#define ROUTE_BODY_BY_SETTING SIZE_MAX
+
 struct route {
-	const char *name; /* for log and metrics: "stripe_webhook" */
+	const char *name;        /* for log and metrics: "stripe_webhook" */
 	enum http_method method; /* HTTP_GET answers HEAD too */
-	const char *path; /* exact */
+	const char *path;        /* exact */
 	enum route_caller caller;
 	size_t body_bytes_max; /* 0: a body is refused */
 	void (*handle)(struct request *req);
 };
 
 enum route_match { ROUTE_FOUND, ROUTE_NO_PATH /* 404 */, ROUTE_NO_METHOD /* 405; *allow is set */ };
+
+/* The limit in force for this route's body. */
+size_t route_body_bytes_max(const struct route *route, const struct config *config);
 
 /* allow: text for the Allow header, static. */
 MUSTCHECK enum route_match route_find(const struct http_head *head, const struct route **route, const char **allow);

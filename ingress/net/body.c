@@ -20,7 +20,7 @@ enum state {
 
 void http_chunked_init(struct http_chunked *chunked, size_t body_bytes_max)
 {
-	*chunked = (struct http_chunked){ .state = SIZE, .total_bytes_max = body_bytes_max };
+	*chunked = (struct http_chunked){.state = SIZE, .total_bytes_max = body_bytes_max};
 }
 
 static enum http_body_result bad(struct http_chunked *c, const char *reason)

@@ -20,22 +20,22 @@
 #include "common/limits.h"
 
 enum http_body_result {
-	HTTP_BODY_MORE,      /* all input was used; so far nothing is wrong */
-	HTTP_BODY_DONE,      /* the body is whole; input behind it was not used */
-	HTTP_BODY_BAD,       /* 400 and close */
-	HTTP_BODY_TOO_LARGE  /* 413 and close */
+	HTTP_BODY_MORE,     /* all input was used; so far nothing is wrong */
+	HTTP_BODY_DONE,     /* the body is whole; input behind it was not used */
+	HTTP_BODY_BAD,      /* 400 and close */
+	HTTP_BODY_TOO_LARGE /* 413 and close */
 };
 
 /* The decoder's place; written by the functions below alone. */
 struct http_chunked {
 	uint8_t state;
-	bool size_seen;        /* at least one digit of the present size */
-	uint64_t left_bytes;   /* of the present chunk */
-	size_t total_bytes;    /* declared so far */
+	bool size_seen;      /* at least one digit of the present size */
+	uint64_t left_bytes; /* of the present chunk */
+	size_t total_bytes;  /* declared so far */
 	size_t total_bytes_max;
-	size_t line_bytes;     /* of the present chunk line */
+	size_t line_bytes; /* of the present chunk line */
 	size_t trailer_bytes;
-	const char *reason;    /* static word when BAD */
+	const char *reason; /* static word when BAD */
 };
 
 void http_chunked_init(struct http_chunked *chunked, size_t body_bytes_max);

@@ -1,0 +1,374 @@
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "ingress/loop_private.h"
+#include "ingress/net/connection.h"
+#include "ingress/request_private.h"
+
+static const int64_t SECOND_NS = 1000000000;
+
+/* --- what others may ask ------------------------------------------------------------------------- */
+
+struct ingress *loop_ingress(const struct loop *loop)
+{
+	return loop->ingress;
+}
+
+const struct clock *loop_clock(const struct loop *loop)
+{
+	return loop->ingress->clock;
+}
+
+const struct settings *loop_settings(const struct loop *loop)
+{
+	return loop->settings;
+}
+
+int64_t loop_turned_ns(const struct loop *loop)
+{
+	return atomic_load_explicit(&loop->turned_ns, memory_order_relaxed);
+}
+
+int64_t loop_now_ns(struct loop *loop)
+{
+	if (!loop->now_known) {
+		loop->now_ns = clock_mono_ns(loop_clock(loop));
+		loop->now_known = true;
+	}
+	return loop->now_ns;
+}
+
+const char *loop_date_line(struct loop *loop)
+{
+	int64_t now_s = clock_wall_ms(loop_clock(loop)) / 1000;
+	if (now_s != loop->date_s) {
+		time_t at = (time_t)now_s;
+		struct tm tm;
+		if (gmtime_r(&at, &tm) == NULL ||
+		    strftime(loop->date_line, sizeof(loop->date_line), "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", &tm) == 0)
+			loop->date_line[0] = '\0';
+		loop->date_s = now_s;
+	}
+	return loop->date_line;
+}
+
+void loop_touch(struct loop *loop, struct loop_link *link)
+{
+	link->next = loop->touched;
+	loop->touched = link;
+}
+
+void loop_bury_connection(struct loop *loop, struct loop_link *link)
+{
+	link->next = loop->dead;
+	loop->dead = link;
+}
+
+void loop_bury_request(struct loop *loop, struct request *req)
+{
+	req->next = loop->dead_requests;
+	loop->dead_requests = req;
+}
+
+/* --- from other threads --------------------------------------------------------------------------- */
+
+static void wake(struct loop *loop)
+{
+	const uint64_t one = 1;
+	/* It fails only when the counter is full, and then the loop is awake. */
+	ssize_t put = write(loop->wake_fd, &one, sizeof(one));
+	(void)put;
+}
+
+void loop_command(struct loop *loop, enum loop_command command)
+{
+	atomic_fetch_or_explicit(&loop->commands, command, memory_order_release);
+	wake(loop);
+}
+
+void loop_post_tickets(struct loop *loop, struct kafka_ticket *list)
+{
+	struct kafka_ticket *last = list;
+	if (list == NULL)
+		return;
+	while (last->next != NULL)
+		last = last->next;
+	/* Batches stand newest first; a batch stays in its order. */
+	struct kafka_ticket *before = atomic_load_explicit(&loop->tickets, memory_order_relaxed);
+	do {
+		last->next = before;
+	} while (!atomic_compare_exchange_weak_explicit(&loop->tickets, &before, list, memory_order_release,
+							memory_order_relaxed));
+	/* Whoever put the first batch into the empty list woke the loop for those that follow. */
+	if (before == NULL)
+		wake(loop);
+}
+
+static void take_tickets(struct loop *loop)
+{
+	struct kafka_ticket *list = atomic_exchange_explicit(&loop->tickets, NULL, memory_order_acquire);
+	while (list != NULL) {
+		struct kafka_ticket *next = list->next;
+		request_ticket_back(list);
+		list = next;
+	}
+}
+
+static void take_settings(struct loop *loop)
+{
+	struct settings *before = loop->settings;
+	loop->settings = ingress_settings(loop->ingress);
+	settings_release(before);
+}
+
+/* --- drain ---------------------------------------------------------------------------------------- */
+
+static void close_listeners(struct loop *loop)
+{
+	for (size_t i = 0; i < ARRAY_LEN(loop->listeners); i++) {
+		listener_close(loop->listeners[i]);
+		loop->listeners[i] = NULL;
+	}
+}
+
+static void start_drain(struct loop *loop)
+{
+	struct connection *next;
+	if (loop->draining)
+		return;
+	close_listeners(loop);
+	loop->draining = true;
+	loop->drain_due_ns = loop_now_ns(loop) + loop->settings->config->drain_timeout_ms * (SECOND_NS / 1000);
+	for (struct connection *conn = loop->connections.first; conn != NULL; conn = next) {
+		next = connection_next(conn);
+		connection_drain(conn);
+	}
+}
+
+/* The time is up: who still waits is told so, and everything closes. */
+static void end_drain(struct loop *loop)
+{
+	struct connection *next;
+	for (struct connection *conn = loop->connections.first; conn != NULL; conn = next) {
+		struct request *req = connection_request(conn);
+		next = connection_next(conn);
+		if (req != NULL && req->state == REQUEST_WAITING)
+			request_fail(req, &(struct problem){.status = 503,
+							    .code = "unavailable",
+							    .reason = "shutting_down",
+							    .retry_after_s = 1});
+		connection_turn(conn);
+		connection_close(conn);
+	}
+}
+
+static void on_wake(evutil_socket_t fd, short what, void *cookie)
+{
+	struct loop *loop = cookie;
+	uint64_t count;
+	ssize_t got = read(fd, &count, sizeof(count));
+	(void)got;
+	(void)what;
+	unsigned commands = atomic_exchange_explicit(&loop->commands, 0, memory_order_acquire);
+	take_tickets(loop);
+	if ((commands & LOOP_RELOAD) != 0)
+		take_settings(loop);
+	if ((commands & LOOP_DRAIN) != 0)
+		start_drain(loop);
+}
+
+/* --- a turn ---------------------------------------------------------------------------------------- */
+
+/* Both timer events only wake the loop: end_turn runs what is due. */
+static void on_timer(evutil_socket_t fd, short what, void *cookie)
+{
+	struct loop *loop = cookie;
+	(void)fd;
+	(void)what;
+	loop->timer_due_ns = INT64_MAX;
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *cookie)
+{
+	(void)fd;
+	(void)what;
+	(void)cookie;
+}
+
+/* The timer event is moved only when something is due before it: most turns do not touch it. */
+static void set_timer(struct loop *loop)
+{
+	int64_t next_ns = timers_next_ns(&loop->timers);
+	if (next_ns >= loop->timer_due_ns)
+		return;
+	int64_t wait_us = (next_ns - loop_now_ns(loop)) / 1000 + 1;
+	if (wait_us < 0)
+		wait_us = 0;
+	const struct timeval tv = {.tv_sec = wait_us / 1000000, .tv_usec = wait_us % 1000000};
+	if (evtimer_add(&loop->timer_event, &tv) == 0)
+		loop->timer_due_ns = next_ns;
+}
+
+static void continue_touched(struct loop *loop)
+{
+	/* What is touched while these are continued has its turn in the next one, which does not wait. */
+	struct loop_link *link = loop->touched;
+	loop->touched = NULL;
+	while (link != NULL) {
+		struct loop_link *next = link->next;
+		connection_turn(link->conn);
+		link = next;
+	}
+}
+
+static void free_dead(struct loop *loop)
+{
+	while (loop->dead != NULL) {
+		struct connection *conn = loop->dead->conn;
+		loop->dead = loop->dead->next;
+		connection_free(conn);
+	}
+	while (loop->dead_requests != NULL) {
+		struct request *req = loop->dead_requests;
+		loop->dead_requests = req->next;
+		request_free(req);
+	}
+}
+
+static void end_turn(struct loop *loop)
+{
+	timers_run(&loop->timers, loop_now_ns(loop));
+	continue_touched(loop);
+	if (loop->draining && loop_now_ns(loop) >= loop->drain_due_ns) {
+		end_drain(loop);
+		continue_touched(loop);
+	}
+	free_dead(loop);
+	log_batch_flush();
+	set_timer(loop);
+	atomic_store_explicit(&loop->turned_ns, loop_now_ns(loop), memory_order_relaxed);
+	loop->now_known = false;
+}
+
+static void *run(void *cookie)
+{
+	struct loop *loop = cookie;
+	log_batch_begin();
+	while (!loop->draining || loop->connections.count > 0) {
+		int flags = EVLOOP_ONCE | (loop->touched != NULL ? EVLOOP_NONBLOCK : 0);
+		if (event_base_loop(loop->base, flags) < 0) {
+			LOG(ERROR, "loop_failed", F_TEXT("error", strerror(errno)));
+			break;
+		}
+		end_turn(loop);
+	}
+	log_batch_end();
+	return NULL;
+}
+
+/* --- life ----------------------------------------------------------------------------------------- */
+
+static bool make_base(struct loop *loop, struct err *err)
+{
+	const struct timeval second = {.tv_sec = 1};
+	struct event_config *config = event_config_new();
+	if (config != NULL && event_config_require_features(config, EV_FEATURE_ET | EV_FEATURE_EARLY_CLOSE) == 0 &&
+	    event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK) == 0)
+		loop->base = event_base_new_with_config(config);
+	if (config != NULL)
+		event_config_free(config);
+	loop->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (loop->base == NULL || loop->wake_fd < 0 ||
+	    event_assign(&loop->wake_event, loop->base, loop->wake_fd, EV_READ | EV_PERSIST, on_wake, loop) != 0 ||
+	    event_add(&loop->wake_event, NULL) != 0 ||
+	    evtimer_assign(&loop->timer_event, loop->base, on_timer, loop) != 0 ||
+	    event_assign(&loop->tick_event, loop->base, -1, EV_PERSIST, on_tick, loop) != 0 ||
+	    event_add(&loop->tick_event, &second) != 0)
+		return err_set(err, ERR_INTERNAL, "libevent could not start a loop");
+	return true;
+}
+
+static bool open_listeners(struct loop *loop, int *port, struct err *err)
+{
+	const struct config *config = loop->settings->config;
+	int redirect_port = (int)config->redirect_port;
+	loop->listeners[0] = listener_open(loop, config->listen_address, port, CONNECTION_PUBLIC, err);
+	if (loop->listeners[0] == NULL)
+		return false;
+	if (redirect_port == 0)
+		return true;
+	loop->listeners[1] = listener_open(loop, config->listen_address, &redirect_port, CONNECTION_REDIRECT, err);
+	return loop->listeners[1] != NULL;
+}
+
+struct loop *loop_new(struct ingress *ingress, size_t index, int *port, struct err *err)
+{
+	struct loop *loop = calloc(1, sizeof(*loop));
+	if (loop == NULL) {
+		(void)err_set(err, ERR_FULL, "no memory for a loop");
+		return NULL;
+	}
+	loop->ingress = ingress;
+	loop->index = index;
+	loop->timer_due_ns = INT64_MAX;
+	loop->date_s = -1;
+	loop->settings = ingress_settings(ingress);
+	timers_init(&loop->timers);
+	if (!make_base(loop, err) || !open_listeners(loop, port, err)) {
+		loop_free(loop);
+		return NULL;
+	}
+	atomic_store_explicit(&loop->turned_ns, loop_now_ns(loop), memory_order_relaxed);
+	loop->now_known = false;
+	return loop;
+}
+
+bool loop_start(struct loop *loop, struct err *err)
+{
+	assert(!loop->thread_started);
+	int fault = pthread_create(&loop->thread, NULL, run, loop);
+	if (fault != 0)
+		return err_set(err, ERR_IO, "while starting loop %zu: %s", loop->index, strerror(fault));
+	loop->thread_started = true;
+	return true;
+}
+
+void loop_join(struct loop *loop)
+{
+	if (loop->thread_started)
+		(void)pthread_join(loop->thread, NULL);
+	loop->thread_started = false;
+}
+
+void loop_free(struct loop *loop)
+{
+	if (loop == NULL)
+		return;
+	assert(!loop->thread_started);
+	/* The publisher has given everything back: what was answered meanwhile is freed here. */
+	take_tickets(loop);
+	close_listeners(loop);
+	while (loop->connections.first != NULL)
+		connection_close(loop->connections.first);
+	continue_touched(loop);
+	free_dead(loop);
+	while (loop->spare_requests != NULL) {
+		struct request *req = loop->spare_requests;
+		loop->spare_requests = req->next;
+		free(req);
+	}
+	block_pool_free(&loop->blocks);
+	if (loop->base != NULL)
+		event_base_free(loop->base);
+	if (loop->wake_fd >= 0)
+		(void)close(loop->wake_fd);
+	settings_release(loop->settings);
+	free(loop);
+}
