@@ -254,7 +254,7 @@ static struct span private_key(const struct scan *s, size_t at)
 	/* As far as the END line, the text or its quotes go. */
 	while (end < s->len && s->text[end] != '"' && !starts_with(s, end, "-----END "))
 		end++;
-	return (struct span){at, end};
+	return (struct span){start, end};
 }
 
 /* --- card numbers -------------------------------------------------------------------------------- */
