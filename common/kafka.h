@@ -26,6 +26,15 @@ struct kafka_record {
 	bool headers_cut; /* it had more than EVENT_HEADERS_MAX */
 };
 
+enum { KAFKA_OFFSET_BEGINNING = -2, KAFKA_OFFSET_END = -1 }; /* as librdkafka's logical offsets */
+
+/* A place in the log: where to start, or what comes next. */
+struct kafka_partition {
+	const char *topic; /* given out by a consumer: lives as long as it */
+	int32_t partition;
+	int64_t offset;
+};
+
 /* A record to be written. partition -1: by murmur2 of the key, as Java clients do. */
 struct kafka_message {
 	const char *topic;

@@ -194,6 +194,13 @@ int kafka_remaining_ms(int64_t deadline_ms)
 	return remaining > 0 ? (int)remaining : 0;
 }
 
+void kafka_rest_ms(int ms)
+{
+	struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
+
+	(void)nanosleep(&pause, NULL);
+}
+
 bool kafka_thread_start(pthread_t *thread, void *(*run)(void *), void *arg, struct err *err)
 {
 	sigset_t all, before;

@@ -42,6 +42,7 @@ MUSTCHECK bool kafka_thread_start(pthread_t *thread, void *(*run)(void *), void 
 int64_t kafka_now_ms(void);
 /* Milliseconds from now to the deadline, never negative. */
 int kafka_remaining_ms(int64_t deadline_ms);
+void kafka_rest_ms(int ms);
 
 /* The first offset with a timestamp >= time_ms; KAFKA_OFFSET_BEGINNING and KAFKA_OFFSET_END are legal times and give
  * the watermarks. -1: no such record. Bounded by timeout_ms, which rd_kafka_query_watermark_offsets of 2.0.2 is not. */

@@ -442,13 +442,6 @@ static struct kafka_ticket *free_left_behind(struct kafka_producer *producer, st
 	return list;
 }
 
-static void rest(int ms)
-{
-	struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
-
-	(void)nanosleep(&pause, NULL);
-}
-
 static void serve(struct kafka_producer *producer, int timeout_ms, struct kafka_ticket_list *out)
 {
 	struct kafka_instance_signs signs = {0};
@@ -458,7 +451,7 @@ static void serve(struct kafka_producer *producer, int timeout_ms, struct kafka_
 	if (producer->instance != NULL)
 		kafka_instance_serve(producer->instance, timeout_ms, out, &signs);
 	else
-		rest(timeout_ms);
+		kafka_rest_ms(timeout_ms);
 	serve_retired(producer, out);
 	if (signs.connections_lost)
 		watch_tell(producer, &producer->suspected);
