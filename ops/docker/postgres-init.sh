@@ -1,11 +1,13 @@
 #!/bin/bash
 # Run once by the postgres image, on an empty volume: the database, the role that migrates, and the programs' login
-# roles with the passwords that lie in /run/secrets. Rights inside the database are the migrations' business.
+# roles with the passwords that lie in SECRETS_DIR (/run/secrets). Rights inside the database are the migrations' business.
 set -euo pipefail
+
+SECRETS=${SECRETS_DIR:-/run/secrets}
 
 quoted_password() { # ROLE
 	local password
-	password=$(<"/run/secrets/postgres_$1")
+	password=$(<"$SECRETS/postgres_$1")
 	[[ $password =~ ^[A-Za-z0-9]+$ ]] || {
 		echo "the password of $1 is not letters and digits" >&2
 		exit 1
