@@ -1,0 +1,363 @@
+/* The program around the loop: flags, configuration, connections, signals, C7. */
+#include "workers/runtime/runtime.h"
+
+#include <assert.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/admin.h"
+#include "common/log.h"
+#include "workers/runtime/internal.h"
+
+enum {
+	POLL_MS = 200, /* how late a signal may be seen */
+	TICK_MS = 1000,
+	LEAVE_MS = 10000, /* longest time to leave the group */
+	PRODUCER_CLOSE_MS = 2000,
+	PARAMS_MAX = 16,
+	NS_PER_MS = 1000000
+};
+
+static volatile sig_atomic_t stop_asked;
+static volatile sig_atomic_t reload_asked;
+
+static void on_signal(int number)
+{
+	if (number == SIGHUP)
+		reload_asked = 1;
+	else
+		stop_asked = 1;
+}
+
+static void signals_install(void)
+{
+	struct sigaction action = {.sa_handler = on_signal};
+	(void)sigemptyset(&action.sa_mask);
+	(void)sigaction(SIGTERM, &action, NULL);
+	(void)sigaction(SIGINT, &action, NULL);
+	(void)sigaction(SIGHUP, &action, NULL);
+	action.sa_handler = SIG_IGN;
+	(void)sigaction(SIGPIPE, &action, NULL);
+}
+
+/* --- what workers may ask --- */
+
+const struct config *worker_config(const struct worker *worker)
+{
+	return worker->config;
+}
+
+struct pg *worker_pg(struct worker *worker)
+{
+	return worker->pg;
+}
+
+const struct clock *worker_clock(const struct worker *worker)
+{
+	return worker->clock;
+}
+
+const char *worker_cluster_id(const struct worker *worker)
+{
+	return worker->cluster_id;
+}
+
+size_t worker_partition_count(const struct worker *worker)
+{
+	return worker->partition_count;
+}
+
+void worker_partition_get(const struct worker *worker, size_t index, struct worker_partition_view *out)
+{
+	assert(index < worker->partition_count);
+	const struct worker_partition *partition = &worker->partitions[index];
+	*out = (struct worker_partition_view){
+		.topic = partition->topic, .partition = partition->partition, .next_offset = partition->next_offset};
+}
+
+/* --- begin --- */
+
+/* Until it goes well, somebody asks to stop, or it fails in a way that no retry heals (C6). */
+static bool wait_for(struct worker *worker, bool (*attempt)(struct worker *worker, struct err *err), struct err *err)
+{
+	struct retry retry = {0};
+	while (!attempt(worker, err)) {
+		if (err->code != ERR_UNAVAILABLE && err->code != ERR_TIMEOUT)
+			return false;
+		int64_t pause_ms =
+			retry_failed(&retry, clock_mono_ns(worker->clock), worker->config->retry_backoff_max_ms);
+		LOG(WARN, "waiting_to_start", F_I64("pause_ms", pause_ms), F_ERR(err));
+		while (retry_waiting(&retry, clock_mono_ns(worker->clock)) && !stop_asked) {
+			status_beat(worker->status, clock_mono_ns(worker->clock));
+			const struct timespec nap = {.tv_nsec = 20 * NS_PER_MS};
+			(void)nanosleep(&nap, NULL);
+		}
+		if (stop_asked)
+			return false;
+	}
+	return true;
+}
+
+static bool attempt_postgres(struct worker *worker, struct err *err)
+{
+	return pg_connect(worker->pg, err);
+}
+
+static bool attempt_kafka(struct worker *worker, struct err *err)
+{
+	bool changed;
+	return offsets_cluster(worker, &changed, err);
+}
+
+static bool subscribe(struct worker *worker, struct err *err)
+{
+	const struct worker_spec *spec = worker->spec;
+	char names[EVENT_TOPIC_COUNT][KAFKA_TOPIC_BYTES_MAX + 1];
+	const char *topics[EVENT_TOPIC_COUNT];
+	char group[KAFKA_TOPIC_BYTES_MAX + 1];
+	assert(spec->topic_count > 0 && spec->topic_count <= EVENT_TOPIC_COUNT);
+	for (size_t i = 0; i < spec->topic_count; i++) {
+		event_topic_name(spec->topics[i], worker->config->environment, names[i]);
+		topics[i] = names[i];
+	}
+	(void)snprintf(group, sizeof(group), "watchpost.%s.%s", environment_name(worker->config->environment),
+		       spec->name);
+	struct kafka_consumer_options options = {
+		.config = worker->boot_config,
+		.client_id = worker->client_id,
+		.group = worker->config->consumer_group[0] != '\0' ? worker->config->consumer_group : group};
+	partitions_events(worker, &options.events);
+	worker->consumer = kafka_consumer_new(&options, err);
+	return worker->consumer != NULL && kafka_consumer_subscribe(worker->consumer, topics, spec->topic_count, err);
+}
+
+/* --- the admin listener, on a thread of its own --- */
+
+static bool admin_alive(void *cookie)
+{
+	struct worker *worker = cookie;
+	return status_alive(worker->status, clock_mono_ns(worker->clock));
+}
+
+static bool admin_ready(void *cookie, struct buf *reasons)
+{
+	struct worker *worker = cookie;
+	return status_ready(worker->status, reasons);
+}
+
+static bool admin_metrics(void *cookie, struct buf *out)
+{
+	struct worker *worker = cookie;
+	return status_metrics(worker->status, out);
+}
+
+static bool listen_admin(struct worker *worker, struct err *err)
+{
+	const struct admin_options options = {.address = worker->config->admin_address,
+					      .port = (int)worker->config->admin_port,
+					      .cookie = worker,
+					      .alive = admin_alive,
+					      .ready = admin_ready,
+					      .metrics = admin_metrics};
+	if (worker->config->admin_port == 0)
+		return true;
+	worker->admin_listener = admin_start(&options, err);
+	return worker->admin_listener != NULL;
+}
+
+static bool worker_begin(struct worker *worker, struct err *err)
+{
+	const struct pg_options pg_options = {.config = worker->config, .program = worker->client_id};
+	worker->items = calloc(BATCH_ITEMS_MAX, sizeof(worker->items[0]));
+	worker->records = calloc(BATCH_ITEMS_MAX, sizeof(worker->records[0]));
+	worker->params = pg_params_new(PARAMS_MAX);
+	if (worker->items == NULL || worker->records == NULL || worker->params == NULL)
+		return err_set(err, ERR_FULL, "no memory for the batch");
+	worker->status = status_new(worker->spec->name, err);
+	if (worker->status == NULL)
+		return false;
+	if (!listen_admin(worker, err))
+		return false;
+	worker->pg = pg_new(&pg_options, err);
+	if (worker->pg == NULL)
+		return false;
+	worker->admin = kafka_admin_new(worker->boot_config, worker->client_id, err);
+	if (worker->admin == NULL || !wait_for(worker, attempt_postgres, err) || !wait_for(worker, attempt_kafka, err))
+		return false;
+	worker->state = worker->spec->start(worker, err);
+	if (worker->state == NULL)
+		return false;
+	worker->state->worker = worker;
+	return subscribe(worker, err);
+}
+
+/* --- loop --- */
+
+static void reload(struct worker *worker)
+{
+	struct err err;
+	struct config *fresh = config_reload(worker->config, &err);
+	enum log_level level;
+	uint32_t topics;
+	if (!log_reopen(&err))
+		LOG(ERROR, "log_reopen_failed", F_ERR(&err));
+	if (fresh == NULL) {
+		LOG(ERROR, "reload_refused", F_ERR(&err));
+		return;
+	}
+	struct config *old = worker->config;
+	worker->config = fresh;
+	pg_set_config(worker->pg, fresh);
+	if (log_level_parse(fresh->log_level, &level))
+		log_set_level(level);
+	if (log_topics_parse(fresh->log_trace, &topics))
+		log_set_topics(topics);
+	if (worker->spec->reload != NULL)
+		worker->spec->reload(worker->state);
+	if (old != worker->boot_config)
+		config_free(old);
+	LOG(INFO, "reloaded");
+}
+
+static void publish_status(struct worker *worker)
+{
+	struct status_partition shown[WORKER_PARTITIONS_MAX];
+	for (size_t i = 0; i < worker->partition_count; i++) {
+		const struct worker_partition *partition = &worker->partitions[i];
+		shown[i] = (struct status_partition){.topic = partition->topic,
+						     .partition = partition->partition,
+						     .next_offset = partition->next_offset,
+						     .high = -1,
+						     .out_of_range = partition->state == PARTITION_OUT_OF_RANGE};
+	}
+	status_partitions(worker->status, shown, worker->partition_count);
+}
+
+static void tick(struct worker *worker)
+{
+	struct err err;
+	int64_t now_ns = clock_mono_ns(worker->clock);
+	if (now_ns < worker->tick_due_ns)
+		return;
+	worker->tick_due_ns = now_ns + (int64_t)TICK_MS * NS_PER_MS;
+	publish_status(worker);
+	if (retry_pending(&worker->retry))
+		return;
+	partitions_look_for_resets(worker);
+	if (worker->spec->tick != NULL && !retry_pending(&worker->retry) && !worker->failed &&
+	    !worker->spec->tick(worker->state, &err))
+		partitions_failure(worker, &err);
+}
+
+static void turn(struct worker *worker)
+{
+	struct err err;
+	size_t count = 0, max = (size_t)worker->config->batch_items_max;
+	int64_t now_ns = clock_mono_ns(worker->clock);
+	status_beat(worker->status, now_ns);
+	if (reload_asked) {
+		reload_asked = 0;
+		reload(worker);
+	}
+	if (retry_pending(&worker->retry) && !retry_waiting(&worker->retry, now_ns))
+		partitions_recover(worker);
+	int64_t left_ms = retry_left_ms(&worker->retry, clock_mono_ns(worker->clock));
+	int timeout_ms = left_ms > 0 && left_ms < POLL_MS ? (int)left_ms : POLL_MS;
+	if (!kafka_consumer_poll(worker->consumer, timeout_ms, worker->records, max, &count, &err)) {
+		worker->failure = err;
+		worker->failed = true;
+		return;
+	}
+	batch_records(worker, worker->records, count);
+	kafka_records_release(worker->consumer);
+	tick(worker);
+}
+
+static void worker_end(struct worker *worker)
+{
+	/* C7: out of the group first, so that others take over while the rest is freed. */
+	kafka_consumer_close(worker->consumer, LEAVE_MS);
+	if (worker->state != NULL)
+		worker->spec->stop(worker->state);
+	(void)kafka_producer_close(worker->producer, PRODUCER_CLOSE_MS);
+	kafka_admin_free(worker->admin);
+	pg_free(worker->pg);
+	admin_stop(worker->admin_listener);
+	status_free(worker->status);
+	pg_params_free(worker->params);
+	free(worker->records);
+	free(worker->items);
+}
+
+static int worker_run(const struct worker_spec *spec, struct config *config, const char *client_id)
+{
+	struct worker *worker = calloc(1, sizeof(*worker));
+	struct err err = {.code = ERR_NONE};
+	int status = err_exit_status(ERR_FULL);
+	if (worker == NULL) {
+		config_free(config);
+		return status;
+	}
+	worker->spec = spec;
+	worker->config = worker->boot_config = config;
+	worker->clock = clock_system();
+	(void)snprintf(worker->client_id, sizeof(worker->client_id), "%s", client_id);
+	if (worker_begin(worker, &err)) {
+		status_started(worker->status);
+		LOG(INFO, "started", F_TEXT("version", WATCHPOST_VERSION), F_TEXT("cluster", worker->cluster_id));
+		while (!stop_asked && !worker->failed)
+			turn(worker);
+	} else if (!stop_asked) {
+		worker->failed = true;
+		worker->failure = err;
+	}
+	worker_end(worker);
+	status = worker->failed ? err_exit_status(worker->failure.code) : 0;
+	if (worker->failed)
+		LOG(ERROR, "stopped", F_I64("status", status), F_ERR(&worker->failure));
+	else
+		LOG(INFO, "stopped", F_I64("status", status));
+	if (worker->config != worker->boot_config)
+		config_free(worker->config);
+	config_free(worker->boot_config);
+	free(worker);
+	return status;
+}
+
+int worker_main(const struct worker_spec *spec, int argc, char **argv)
+{
+	/* The log keeps the pointer to its program's name. */
+	static char program[64];
+	struct err err;
+	enum log_level level = LOG_LEVEL_INFO;
+	uint32_t topics = 0;
+	int status, rest;
+	(void)snprintf(program, sizeof(program), "watchpost-%s", spec->name);
+	if (config_answer_flags(spec->program, argc, argv, spec->summary, &status))
+		return status;
+	struct config *config = config_load(spec->program, argc, argv, &rest, &err);
+	if (config == NULL)
+		goto refused;
+	if (rest < argc) {
+		(void)err_set(&err, ERR_INVALID, "unexpected argument: %s", argv[rest]);
+		goto refused;
+	}
+	if (!log_level_parse(config->log_level, &level) || !log_topics_parse(config->log_trace, &topics)) {
+		(void)err_set(&err, ERR_INVALID, "log_level or log_trace names nothing that exists");
+		goto refused;
+	}
+	if (!log_open(program, config->log_file, level, &err))
+		goto refused;
+	log_set_topics(topics);
+	signals_install();
+	status = worker_run(spec, config, program);
+	log_close();
+	return status;
+refused:
+	(void)fprintf(stderr, "%s: %s\n", program, err.text);
+	config_free(config);
+	return 2;
+}
