@@ -18,9 +18,6 @@ enum {
 struct publisher {
 	struct kafka_producer *producer;
 	pthread_t thread;
-	/* Held for reading around each send and for writing once, at the end: no send meets a closed producer. */
-	pthread_rwlock_t gate;
-	bool closed;
 	atomic_bool stopping;
 	int close_timeout_ms; /* written before stopping is set */
 };
@@ -64,10 +61,6 @@ static void *publisher_run(void *cookie)
 
 	while (!atomic_load_explicit(&publisher->stopping, memory_order_acquire))
 		hand_out(kafka_producer_poll(publisher->producer, POLL_MS));
-
-	pthread_rwlock_wrlock(&publisher->gate);
-	publisher->closed = true;
-	pthread_rwlock_unlock(&publisher->gate);
 	hand_out(kafka_producer_close(publisher->producer, publisher->close_timeout_ms));
 	return NULL;
 }
@@ -104,13 +97,8 @@ struct publisher *publisher_start(const struct config *config, struct err *err)
 	if (publisher->producer == NULL)
 		goto fail;
 	atomic_init(&publisher->stopping, false);
-	if (pthread_rwlock_init(&publisher->gate, NULL) != 0) {
-		err_set(err, ERR_IO, "could not make the publisher's lock");
-		goto fail;
-	}
 	if (pthread_create(&publisher->thread, NULL, publisher_run, publisher) != 0) {
 		err_set(err, ERR_IO, "could not start the publisher's thread");
-		pthread_rwlock_destroy(&publisher->gate);
 		goto fail;
 	}
 	return publisher;
@@ -129,20 +117,7 @@ void publisher_stop(struct publisher *publisher, int timeout_ms)
 	publisher->close_timeout_ms = timeout_ms;
 	atomic_store_explicit(&publisher->stopping, true, memory_order_release);
 	pthread_join(publisher->thread, NULL);
-	pthread_rwlock_destroy(&publisher->gate);
 	free(publisher);
-}
-
-static enum kafka_send_result send_unless_closed(struct publisher *publisher, const struct kafka_message *message,
-						 struct kafka_ticket *ticket)
-{
-	enum kafka_send_result result = KAFKA_SEND_DOWN;
-
-	pthread_rwlock_rdlock(&publisher->gate);
-	if (!publisher->closed)
-		result = kafka_producer_send(publisher->producer, message, ticket);
-	pthread_rwlock_unlock(&publisher->gate);
-	return result;
 }
 
 /* W8 for a message that Kafka's client would not take: at once, nobody waits. */
@@ -173,7 +148,7 @@ void publish_request(struct publisher *publisher, struct request *req, const str
 		     void (*done)(struct request *req, const struct kafka_ticket *ticket))
 {
 	request_on_ticket(req, done);
-	enum kafka_send_result result = send_unless_closed(publisher, message, request_ticket(req));
+	enum kafka_send_result result = kafka_producer_send(publisher->producer, message, request_ticket(req));
 	if (result != KAFKA_SEND_QUEUED) {
 		refuse(req, result);
 		return;

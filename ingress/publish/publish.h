@@ -17,9 +17,8 @@ struct publisher;
 struct loop;
 
 MUSTCHECK struct publisher *publisher_start(const struct config *config, struct err *err);
-/* Flushes within timeout_ms, hands what is left back as failed, joins the thread. Requests that come meanwhile are
- * answered 503; the loops must still run to take the tickets, and may end after this returned and they have
- * emptied their queues. NULL is legal. */
+/* Flushes within timeout_ms, hands what is left back as failed, joins the thread. The loops no longer run,
+ * so that nobody publishes any more, but their memory outlives this call. NULL is legal. */
 void publisher_stop(struct publisher *publisher, int timeout_ms);
 
 /* Sends the message for the request and makes it wait; when the delivery report comes, `done` is called on the loop's

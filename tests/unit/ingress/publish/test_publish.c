@@ -1,0 +1,349 @@
+/*
+ * One publisher for all loops (W7), with a producer, requests and loops that the test plays itself: the functions that
+ * publish.c calls are defined here, so the linker takes none of the real ones.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <pthread.h>
+
+#include <cmocka.h>
+
+#include "ingress/ingress.h"
+#include "ingress/loop.h"
+#include "ingress/publish/publish.h"
+
+enum { REQUESTS_MAX = 64, LOOPS = 3, POSTS_MAX = 64 };
+
+struct loop {
+	int number;
+};
+
+struct request {
+	struct kafka_ticket ticket;
+	struct loop *loop;
+	void (*done)(struct request *req, const struct kafka_ticket *ticket);
+	int waits;
+	int deadline_ms;
+	int fails;
+	struct problem problem;
+};
+
+static struct loop loops[LOOPS];
+static struct request requests[REQUESTS_MAX];
+
+/* Guards what the publisher's thread and the test both touch. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct kafka_ticket *to_deliver;
+static struct kafka_ticket *to_fail_at_close;
+static enum kafka_send_result send_result;
+static int sends, closes, close_timeout_ms;
+static bool refuse_new;
+static struct kafka_producer_options seen_options;
+
+struct post {
+	struct loop *loop;
+	size_t count;
+	struct kafka_ticket *tickets[REQUESTS_MAX];
+};
+static struct post posts[POSTS_MAX];
+static size_t post_count;
+
+/* --- what publish.c calls ------------------------------------------------------------------------- */
+
+static struct kafka_producer *const PRODUCER = (struct kafka_producer *)(void *)&sends;
+
+struct kafka_producer *kafka_producer_new(const struct kafka_producer_options *options, struct err *err)
+{
+	seen_options = *options;
+	assert_string_equal(options->topics[0], "watchpost.development.stripe");
+	assert_null(options->topics[1]);
+	if (refuse_new) {
+		err_set(err, ERR_UNAVAILABLE, "no");
+		return NULL;
+	}
+	return PRODUCER;
+}
+
+enum kafka_send_result kafka_producer_send(struct kafka_producer *producer, const struct kafka_message *message,
+					   struct kafka_ticket *ticket)
+{
+	assert_ptr_equal(producer, PRODUCER);
+	assert_non_null(message);
+	assert_int_equal(closes, 0);
+	sends++;
+	/* Who goes on must be known before the ticket can come back. */
+	assert_non_null(request_of_ticket(ticket)->done);
+	return send_result;
+}
+
+struct kafka_ticket *kafka_producer_poll(struct kafka_producer *producer, int timeout_ms)
+{
+	assert_ptr_equal(producer, PRODUCER);
+	assert_true(timeout_ms > 0);
+	pthread_mutex_lock(&lock);
+	struct kafka_ticket *list = to_deliver;
+	to_deliver = NULL;
+	pthread_mutex_unlock(&lock);
+	if (list == NULL)
+		usleep(1000);
+	return list;
+}
+
+struct kafka_ticket *kafka_producer_close(struct kafka_producer *producer, int timeout_ms)
+{
+	if (producer != NULL) {
+		closes++;
+		close_timeout_ms = timeout_ms;
+	}
+	return producer != NULL ? to_fail_at_close : NULL;
+}
+
+bool kafka_producer_up(const struct kafka_producer *producer)
+{
+	return producer == PRODUCER;
+}
+
+void kafka_producer_stats(const struct kafka_producer *producer, struct kafka_producer_stats *out)
+{
+	assert_ptr_equal(producer, PRODUCER);
+	*out = (struct kafka_producer_stats){.waiting = 7};
+}
+
+struct kafka_ticket *request_ticket(struct request *req)
+{
+	return &req->ticket;
+}
+
+struct request *request_of_ticket(struct kafka_ticket *ticket)
+{
+	return CONTAINER_OF(ticket, struct request, ticket);
+}
+
+struct loop *request_loop(const struct request *req)
+{
+	return req->loop;
+}
+
+void request_on_ticket(struct request *req, void (*done)(struct request *req, const struct kafka_ticket *ticket))
+{
+	req->done = done;
+}
+
+void request_wait(struct request *req, int deadline_ms, const char *deadline_code)
+{
+	assert_string_equal(deadline_code, "deadline_passed");
+	req->waits++;
+	req->deadline_ms = deadline_ms;
+}
+
+void request_fail(struct request *req, const struct problem *problem)
+{
+	req->fails++;
+	req->problem = *problem;
+}
+
+const struct settings *loop_settings(const struct loop *loop)
+{
+	static struct config config = {.publish_timeout_ms = 1234};
+	static struct settings settings = {.config = &config};
+
+	assert_non_null(loop);
+	return &settings;
+}
+
+void loop_post_tickets(struct loop *loop, struct kafka_ticket *list)
+{
+	pthread_mutex_lock(&lock);
+	struct post *post = &posts[post_count];
+	post->loop = loop;
+	for (; list != NULL; list = list->next)
+		post->tickets[post->count++] = list;
+	post_count++;
+	pthread_mutex_unlock(&lock);
+}
+
+/* --- the tests ------------------------------------------------------------------------------------ */
+
+static void done(struct request *req, const struct kafka_ticket *ticket)
+{
+	(void)req;
+	(void)ticket;
+}
+
+static int reset(void **state)
+{
+	(void)state;
+	memset(requests, 0, sizeof(requests));
+	memset(posts, 0, sizeof(posts));
+	post_count = 0;
+	to_deliver = to_fail_at_close = NULL;
+	send_result = KAFKA_SEND_QUEUED;
+	sends = closes = close_timeout_ms = 0;
+	refuse_new = false;
+	for (size_t i = 0; i < REQUESTS_MAX; i++)
+		requests[i].loop = &loops[i % LOOPS];
+	return 0;
+}
+
+static struct publisher *start(int publish_timeout_ms)
+{
+	struct config config = {.environment = ENVIRONMENT_DEVELOPMENT,
+				.publish_timeout_ms = publish_timeout_ms,
+				.publish_waiting_max = 99};
+	struct err err;
+	struct publisher *publisher = publisher_start(&config, &err);
+
+	assert_non_null(publisher);
+	return publisher;
+}
+
+static struct kafka_ticket *linked(size_t first, size_t count)
+{
+	for (size_t i = first; i < first + count; i++) {
+		requests[i].ticket.delivery = KAFKA_DELIVERY_DONE;
+		requests[i].ticket.next = i + 1 < first + count ? &requests[i + 1].ticket : NULL;
+	}
+	return &requests[first].ticket;
+}
+
+static size_t posts_wait(size_t wanted)
+{
+	size_t seen = 0;
+
+	for (int tries = 0; tries < 5000 && seen < wanted; tries++) {
+		pthread_mutex_lock(&lock);
+		seen = post_count;
+		pthread_mutex_unlock(&lock);
+		usleep(1000);
+	}
+	return seen;
+}
+
+/* Why: a wake-up costs a system call on both sides, so a batch may cost one for each loop and no more; and no ticket
+ * may be lost or change its order. How: a batch of requests of three loops in turn. */
+static void one_wake_up_for_each_loop_and_batch(void **state)
+{
+	(void)state;
+	struct publisher *publisher = start(3000);
+	size_t handed_out = 0;
+
+	pthread_mutex_lock(&lock);
+	to_deliver = linked(0, 31);
+	pthread_mutex_unlock(&lock);
+	assert_int_equal(posts_wait(LOOPS), LOOPS);
+	publisher_stop(publisher, 0);
+	assert_int_equal(post_count, LOOPS);
+	for (size_t i = 0; i < post_count; i++) {
+		for (size_t t = 0; t < posts[i].count; t++) {
+			assert_ptr_equal(request_of_ticket(posts[i].tickets[t])->loop, posts[i].loop);
+			assert_true(t == 0 || posts[i].tickets[t] > posts[i].tickets[t - 1]);
+		}
+		handed_out += posts[i].count;
+	}
+	assert_int_equal(handed_out, 31);
+}
+
+/* Why: a request that Kafka's client took waits, under the deadline that is in force now. How: one send. */
+static void queued_requests_wait(void **state)
+{
+	(void)state;
+	struct publisher *publisher = start(3000);
+
+	publish_request(publisher, &requests[0], &(struct kafka_message){.partition = -1}, done);
+	assert_int_equal(sends, 1);
+	assert_int_equal(requests[0].waits, 1);
+	assert_int_equal(requests[0].deadline_ms, 1234);
+	assert_int_equal(requests[0].fails, 0);
+	assert_true(publisher_up(publisher));
+	struct kafka_producer_stats stats;
+	publisher_stats(publisher, &stats);
+	assert_int_equal(stats.waiting, 7);
+	publisher_stop(publisher, 0);
+}
+
+/* Why: what is refused is answered at once and must say so honestly; nothing waits. How: each refusal. */
+static void refused_sends_are_answered_at_once(void **state)
+{
+	(void)state;
+	static const struct {
+		enum kafka_send_result result;
+		int status;
+		const char *code, *reason;
+		int retry_after_s;
+	} cases[] = {
+		{KAFKA_SEND_FULL, 503, "unavailable", "queue_full", 1},
+		{KAFKA_SEND_DOWN, 503, "unavailable", "kafka_down", 1},
+		{KAFKA_SEND_REFUSED, 503, "unavailable", "kafka_refused", 1},
+		{KAFKA_SEND_TOO_LARGE, 413, "body_too_large", "kafka_too_large", 0},
+	};
+	struct publisher *publisher = start(3000);
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		send_result = cases[i].result;
+		publish_request(publisher, &requests[i], &(struct kafka_message){.partition = -1}, done);
+		assert_int_equal(requests[i].fails, 1);
+		assert_int_equal(requests[i].waits, 0);
+		assert_int_equal(requests[i].problem.status, cases[i].status);
+		assert_string_equal(requests[i].problem.code, cases[i].code);
+		assert_string_equal(requests[i].problem.reason, cases[i].reason);
+		assert_int_equal(requests[i].problem.retry_after_s, cases[i].retry_after_s);
+	}
+	publisher_stop(publisher, 0);
+}
+
+/* Why: at the end no ticket may stay behind. How: tickets that the producer gives back when it is closed. */
+static void stopping_hands_back_what_is_left(void **state)
+{
+	(void)state;
+	struct publisher *publisher = start(3000);
+
+	to_fail_at_close = linked(0, 4);
+	publisher_stop(publisher, 77);
+	assert_int_equal(closes, 1);
+	assert_int_equal(close_timeout_ms, 77);
+	assert_int_equal(post_count, LOOPS);
+	assert_int_equal(posts[0].count + posts[1].count + posts[2].count, 4);
+	publisher_stop(NULL, 0);
+}
+
+/* Why: librdkafka must give a message up about when our own deadline does, and not before it can look. How: the option
+ * for a usual and for a very short deadline. */
+static void delivery_time_follows_the_deadline(void **state)
+{
+	(void)state;
+	publisher_stop(start(3000), 0);
+	assert_int_equal(seen_options.delivery_timeout_ms, 3000);
+	assert_int_equal(seen_options.waiting_max, 99);
+	publisher_stop(start(10), 0);
+	assert_int_equal(seen_options.delivery_timeout_ms, 1000);
+}
+
+/* Why: a start that fails leaves nothing behind. How: a producer that cannot be made; the leak checker watches. */
+static void failed_start_is_clean(void **state)
+{
+	(void)state;
+	struct config config = {.environment = ENVIRONMENT_DEVELOPMENT, .publish_timeout_ms = 3000};
+	struct err err;
+
+	refuse_new = true;
+	assert_null(publisher_start(&config, &err));
+	assert_int_equal(err.code, ERR_UNAVAILABLE);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(one_wake_up_for_each_loop_and_batch, reset),
+		cmocka_unit_test_setup(queued_requests_wait, reset),
+		cmocka_unit_test_setup(refused_sends_are_answered_at_once, reset),
+		cmocka_unit_test_setup(stopping_hands_back_what_is_left, reset),
+		cmocka_unit_test_setup(delivery_time_follows_the_deadline, reset),
+		cmocka_unit_test_setup(failed_start_is_clean, reset),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
