@@ -5,12 +5,13 @@
 #
 #   DIR/tls/      a CA of its own (ca.pem, ca.key) and the ingress' certificate (server.pem, server.key)
 #                 for localhost, 127.0.0.1 and ::1
-#   DIR/secrets/  stripe_webhook (whsec_…), seal.key and seal.pub (Ed25519)
+#   DIR/secrets/  stripe_webhook (whsec_…), postgres_<role> (passwords), seal.key and seal.pub (Ed25519)
 #
 # Every file has mode 0600 but those that are public. Prints what it made, one word each; nothing when all was there.
 set -euo pipefail
 umask 077
 
+PASSWORD_ROLES=(watchpost_migrator watchpost_ingress watchpost_subscription_sync watchpost_audit_log watchpost_ctl)
 CA_DAYS=3650
 SERVER_DAYS=365
 RENEW_BEFORE_S=$((7 * 86400))
@@ -64,6 +65,15 @@ make_tls() { # DIR
 	tls_valid "$1"
 }
 
+make_passwords() { # DIR
+	local role
+	for role in "${PASSWORD_ROLES[@]}"; do
+		[[ -s $1/postgres_$role ]] && continue
+		openssl rand -hex 24 | write_once "$1/postgres_$role"
+		printf 'postgres_%s ' "$role"
+	done
+}
+
 make_seal_key() { # DIR
 	openssl genpkey -algorithm ed25519 | write_once "$1/seal.key"
 	openssl pkey -in "$1/seal.key" -pubout | write_once "$1/seal.pub"
@@ -83,6 +93,7 @@ if [[ ! -s $1/secrets/stripe_webhook ]]; then
 	printf 'whsec_%s\n' "$(openssl rand -hex 16)" | write_once "$1/secrets/stripe_webhook"
 	printf 'stripe_webhook '
 fi
+make_passwords "$1/secrets"
 if [[ ! -s $1/secrets/seal.key || ! -s $1/secrets/seal.pub ]]; then
 	make_seal_key "$1/secrets"
 	printf 'seal.key '

@@ -46,7 +46,7 @@ check_options() {
 	require_number NODES "$NODES" 1 "$NODES_MAX"
 	[[ $BROKER == kafka || $BROKER == embedded ]] || usage_error "BROKER=$BROKER: kafka or embedded is expected"
 	local program
-	for program in watchpost-ingress "${WORKERS[@]}" watchpostctl; do
+	for program in watchpost-ingress "${WORKERS[@]}" watchpostctl watchpost-dev-broker; do
 		[[ -x $BIN/$program ]] || fail "$BIN/$program is not built: run make first"
 	done
 }
@@ -172,10 +172,14 @@ start_kafka() {
 	process_record kafka "$(<"$VAR/kafka/1/pid")"
 }
 
+ready_file_or_ended() { [[ -s $2 ]] || process_gone "$1"; } # NAME FILE
+
 start_embedded() {
-	local log=$VAR/log/watchpost-dev-broker.log
-	process_start watchpost-dev-broker "$log" "$BIN/watchpost-dev-broker" --port "$KAFKA_PORT"
-	wait_until 10 "$CTL" --config "$CONF" topics list >/dev/null || fail "the embedded broker is not ready: $(tail -n 3 "$log")"
+	local name=watchpost-dev-broker ready=$VAR/broker.ready
+	rm -f "$ready"
+	process_start "$name" "$VAR/log/$name.log" "$BIN/$name" --port "$KAFKA_PORT" --bootstrap-file "$ready"
+	wait_until "$READY_DEADLINE_S" ready_file_or_ended "$name" "$ready" && process_find "$name" && return
+	fail "the embedded broker is not ready: $(tail -n 3 "$VAR/log/$name.log")"
 }
 
 start_topics() {
@@ -183,6 +187,7 @@ start_topics() {
 	since=$(now_ms)
 	"start_$BROKER"
 	step "$BROKER broker" ready "$since" "127.0.0.1:$KAFKA_PORT"
+	[[ $BROKER == kafka ]] || return 0 # the embedded one makes its topics itself
 	since=$(now_ms)
 	quietly "watchpostctl topics create" "$CTL" --config "$CONF" topics create
 	step topics ready "$since"

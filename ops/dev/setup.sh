@@ -91,17 +91,28 @@ release_services() {
 	[[ -z $MASKED_UNIT ]] || systemctl unmask --runtime --quiet "$MASKED_UNIT"
 }
 
+# apt's own words are kept for the case that it fails.
+apt() { # ARGUMENT…
+	local log
+	log=$(mktemp)
+	if ! apt-get -qq "$@" >"$log" 2>&1; then
+		tail -n 20 "$log" >&2
+		rm -f "$log"
+		fail "apt-get $1 failed"
+	fi
+	rm -f "$log"
+}
+
 install_packages() {
 	local started=$SECONDS
-	say "setup: installing $# packages: $*"
+	say "setup: installing $# packages, which may take minutes: $*"
 	trap release_services EXIT
 	hold_services
 	export DEBIAN_FRONTEND=noninteractive
 	# Outside systemd invoke-rc.d starts services by run level; in this one none is started.
 	export RUNLEVEL=1
-	apt-get update -qq || fail "apt-get update failed: are the machine's package sources reachable?"
-	apt-get install -y -qq --no-install-recommends -o Dpkg::Use-Pty=0 "$@" >/dev/null ||
-		fail "apt-get install failed for: $*"
+	apt update
+	apt install -y --no-install-recommends -o Dpkg::Use-Pty=0 "$@"
 	release_services
 	trap - EXIT
 	say "setup: packages installed in $((SECONDS - started)) s"

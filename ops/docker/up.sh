@@ -10,7 +10,6 @@ umask 077
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 DIR=${COMPOSE_VAR:-var/compose}
-ROLES=(postgres watchpost_migrator watchpost_ingress watchpost_subscription_sync watchpost_audit_log watchpost_ctl)
 USER_OF_ROOT=10001
 
 # A cluster id of this installation's own: the offset rows carry it (C8), so two must never share one.
@@ -27,11 +26,8 @@ make_once() { # FILE COMMAND…
 }
 
 prepare() {
-	local role
 	ops/dev/credentials.sh "$DIR" >/dev/null
-	for role in "${ROLES[@]}"; do
-		make_once "$DIR/secrets/postgres_$role" openssl rand -hex 24
-	done
+	make_once "$DIR/secrets/postgres_postgres" openssl rand -hex 24
 	make_once "$DIR/cluster_id" make_cluster_id
 	((EUID != 0)) || chown -R "$USER_OF_ROOT:$USER_OF_ROOT" "$DIR"
 }
