@@ -13,22 +13,23 @@ struct parser {
 
 enum {
 	TOKEN = 1u << 0, /* RFC 9110 tchar */
-	PATH = 1u << 1,  /* RFC 3986 pchar and '/', without '%' */
+	PATH = 1u << 1,	 /* RFC 3986 pchar and '/', without '%' */
 	QUERY = 1u << 2, /* PATH and '?' */
-	HOST = 1u << 3,  /* reg-name without '%' */
+	HOST = 1u << 3,	 /* letters, digits, '-', '.', '_': no host has more, though RFC 3986 would let it */
 	FIELD = 1u << 4, /* field-vchar, SP and HTAB */
 	DIGIT = 1u << 5
 };
 
-#define ALNUM (TOKEN | PATH | QUERY | HOST | FIELD)
+#define TARGET (PATH | QUERY | FIELD)
 /* clang-format off */
 static const uint8_t CLASS[256] = {
-	['0' ... '9'] = ALNUM | DIGIT, ['a' ... 'z'] = ALNUM, ['A' ... 'Z'] = ALNUM,
-	['-'] = ALNUM, ['.'] = ALNUM, ['_'] = ALNUM, ['~'] = ALNUM,
-	['!'] = ALNUM, ['$'] = ALNUM, ['&'] = ALNUM, ['\''] = ALNUM, ['*'] = ALNUM, ['+'] = ALNUM,
-	['('] = PATH | QUERY | HOST | FIELD, [')'] = PATH | QUERY | HOST | FIELD, [','] = PATH | QUERY | HOST | FIELD,
-	[';'] = PATH | QUERY | HOST | FIELD, ['='] = PATH | QUERY | HOST | FIELD,
-	[':'] = PATH | QUERY | FIELD, ['@'] = PATH | QUERY | FIELD, ['/'] = PATH | QUERY | FIELD, ['?'] = QUERY | FIELD,
+	['0' ... '9'] = TARGET | TOKEN | HOST | DIGIT,
+	['a' ... 'z'] = TARGET | TOKEN | HOST, ['A' ... 'Z'] = TARGET | TOKEN | HOST,
+	['-'] = TARGET | TOKEN | HOST, ['.'] = TARGET | TOKEN | HOST, ['_'] = TARGET | TOKEN | HOST,
+	['~'] = TARGET | TOKEN, ['!'] = TARGET | TOKEN, ['$'] = TARGET | TOKEN, ['&'] = TARGET | TOKEN,
+	['\''] = TARGET | TOKEN, ['*'] = TARGET | TOKEN, ['+'] = TARGET | TOKEN,
+	['('] = TARGET, [')'] = TARGET, [','] = TARGET, [';'] = TARGET, ['='] = TARGET, [':'] = TARGET, ['@'] = TARGET,
+	['/'] = TARGET, ['?'] = QUERY | FIELD,
 	['#'] = TOKEN | FIELD, ['%'] = TOKEN | FIELD, ['^'] = TOKEN | FIELD, ['`'] = TOKEN | FIELD, ['|'] = TOKEN | FIELD,
 	['"'] = FIELD, ['<'] = FIELD, ['>'] = FIELD, ['['] = FIELD, [']'] = FIELD, ['\\'] = FIELD, ['{'] = FIELD,
 	['}'] = FIELD, [' '] = FIELD, ['\t'] = FIELD, [0x80 ... 0xff] = FIELD,
