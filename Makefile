@@ -23,6 +23,15 @@ CPPFLAGS := -I. -I$(BUILD)/gen -D_GNU_SOURCE -DWATCHPOST_VERSION='"$(VERSION)"' 
 CFLAGS := -std=gnu11 -g $(OPTIMISE) $(WARNINGS) $(HARDENING) $(EXTRA)
 LDFLAGS := -pie -Wl,-z,relro,-z,now $(EXTRA)
 
+# One short line per step; `make V=1` shows the commands.
+V ?= 0
+ifeq ($(V),0)
+Q := @
+say = @printf '  %-5s %s\n' $(1) $(2)
+else
+say = @:
+endif
+
 # --- what is built -------------------------------------------------------------------------------
 
 GENERATED := $(BUILD)/gen/events.c $(BUILD)/gen/events.h
@@ -48,24 +57,29 @@ programs: $(PROGRAMS)
 
 $(BUILD)/gen/events.c: $(wildcard schemas/*.py schemas/events/*)
 	@mkdir -p $(@D)
-	$(PYTHON) schemas/generate.py c $(BUILD)/gen
+	$(call say,GEN,$@)
+	$(Q)$(PYTHON) schemas/generate.py c $(BUILD)/gen
 $(BUILD)/gen/events.h: $(BUILD)/gen/events.c ;
 
 $(LIBCOMMON): $(call objects,$(COMMON)) $(BUILD)/obj/gen/events.o
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call say,AR,$@)
+	$(Q)$(AR) rcs $@ $^
 
 $(BUILD)/obj/gen/%.o: $(BUILD)/gen/%.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 $(BUILD)/obj/%.o: %.c | $(GENERATED)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 define program
 $(BUILD)/bin/$(1): $(call objects,$(2)) $(LIBCOMMON)
 	@mkdir -p $$(@D)
-	$$(CC) $$(LDFLAGS) -o $$@ $$^ $$(PACKAGE_LIBS)
+	$$(call say,LINK,$$@)
+	$$(Q)$$(CC) $$(LDFLAGS) -o $$@ $$^ $$(PACKAGE_LIBS)
 endef
 $(eval $(call program,watchpost-ingress,$(INGRESS)))
 $(eval $(call program,watchpost-subscription-sync,$(RUNTIME) $(SYNC)))
@@ -84,11 +98,13 @@ ROOMS := $(filter-out %/main.c,$(INGRESS) $(RUNTIME) $(SYNC) $(AUDIT) $(CTL) $(B
 LIBROOMS := $(BUILD)/librooms.a
 $(LIBROOMS): $(call objects,$(ROOMS))
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call say,AR,$@)
+	$(Q)$(AR) rcs $@ $^
 
 $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(call objects,$(UNIT_SUPPORT)) $(LIBROOMS) $(LIBCOMMON)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(PACKAGE_LIBS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(PACKAGE_LIBS)
 
 unit-programs: $(UNIT_BINS)
 unit: $(UNIT_BINS) ## build and run the unit tests
@@ -104,7 +120,8 @@ fuzz-programs:
 fuzz-binaries: $(patsubst tests/fuzz/%.c,$(BUILD)/bin/%,$(FUZZ))
 $(BUILD)/bin/fuzz_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(LIBROOMS) $(LIBCOMMON)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(PACKAGE_LIBS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(PACKAGE_LIBS)
 
 # --- verbs ------------------------------------------------------------------------------------------
 

@@ -12,6 +12,28 @@ static const struct command_flag account_link_flags[] = {
 	{0},
 };
 
+static const struct command_flag audit_replay_flags[] = {
+	{"from", "TIME",
+	 "from this time on, as Kafka recorded it: 2026-11-23T15:00:00Z or a date; the log's start when not given"},
+	{"to", "TIME", "up to, not including, this time; now when not given"},
+	{"topic", "TOPIC", "stripe, agent, spend or access; all four when not given"},
+	{"account", "ACCOUNT", "only what concerns this account, by its id or its Stripe customer"},
+	{"type", "TYPE", "only this type, ours (watchpost.stripe.subscription) or Stripe's (customer.deleted)"},
+	{"format", "FORMAT",
+	 "jsonl (when not given), csv, or msgpack: whole records, with seals, for audit verify --file"},
+	{"verify", NULL, "check the hash chains and seals of what is read; needs --public-key"},
+	{"public-key", "FILE", "the key that seals were signed with (PEM)"},
+	{0},
+};
+
+static const struct command_flag audit_verify_flags[] = {
+	{"public-key", "FILE", "the key that seals were signed with (PEM); required"},
+	{"topic", "TOPIC", "stripe, agent, spend or access; all four when not given"},
+	{"file", "FILE", "check an export (audit replay --format msgpack) instead: no Kafka, no Postgres"},
+	{"pin", "HASH", "the hash of a seal that was kept elsewhere; it must be among the seals"},
+	{0},
+};
+
 static const struct command_flag help_flags[] = {
 	{"man", NULL, "the manual page, for docs/man/watchpostctl.1"},
 	{0},
@@ -61,6 +83,26 @@ const struct command commands_table[] = {
 		 "--replace, when the account has another customer.",
 	 .flags = account_link_flags,
 	 .run = account_link_run},
+	{.words = "audit replay",
+	 .arguments = "",
+	 .summary = "show what the audit topics hold",
+	 .details =
+		 "Reads the audit topics between two times, without joining a group and up to what was there when it "
+		 "began, and writes a line for each record. Records of one partition come in order; partitions are "
+		 "interleaved. With --verify, or --format msgpack, the hash chains are recomputed from the seal before the "
+		 "first record, and a table of verdicts goes to standard error; ends with 6 when a record was changed.",
+	 .flags = audit_replay_flags,
+	 .run = audit_replay_run},
+	{.words = "audit verify",
+	 .arguments = "",
+	 .summary = "check the audit topics against their seals",
+	 .details =
+		 "Recomputes the hash chain of every partition from the records in Kafka, checks each seal's signature "
+		 "and that each names the one before it, and holds the chain against the seals and against the head in "
+		 "Postgres. Where retention took the first records it starts at the first seal behind them. With --file it "
+		 "needs nothing but the export and the public key. Ends with 6 when something is not as it was sealed.",
+	 .flags = audit_verify_flags,
+	 .run = audit_verify_run},
 	{.words = "version",
 	 .arguments = "",
 	 .summary = "show the version",

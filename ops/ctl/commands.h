@@ -19,6 +19,10 @@ MUSTCHECK bool account_list_run(struct ctl *ctl, struct err *err);
 MUSTCHECK bool account_show_run(struct ctl *ctl, struct err *err);
 MUSTCHECK bool account_link_run(struct ctl *ctl, struct err *err);
 
+/* audit_replay.c, audit_verify.c */
+MUSTCHECK bool audit_replay_run(struct ctl *ctl, struct err *err);
+MUSTCHECK bool audit_verify_run(struct ctl *ctl, struct err *err);
+
 /* about.c */
 MUSTCHECK bool version_run(struct ctl *ctl, struct err *err);
 MUSTCHECK bool help_run(struct ctl *ctl, struct err *err);
