@@ -99,6 +99,8 @@ rd_kafka_conf_t *kafka_conf_new(const struct config *config, const char *client_
 		/* All brokers stay connected: a connection that was reaped while idle is remade before it is needed. */
 		{"enable.sparse.connections", "false"},
 		{"topic.metadata.refresh.fast.interval.ms", "100"},
+		/* Asking for a topic must not make it: topics are made with their retention (common/topics.h). */
+		{"allow.auto.create.topics", "false"},
 		{"log.connection.close", "false"},
 	};
 	rd_kafka_conf_t *conf;

@@ -170,29 +170,42 @@ launch() {
 
 # --- readiness -------------------------------------------------------------------------------------
 
-# A metadata request, version 1, no topics, correlation id 1, client id "sh"; behind its length.
+# Requests of Kafka's protocol, their length in front; correlation id 1, client id "sh".
+# Metadata, version 1, about no topic.
 readonly metadata_request='\x00\x00\x00\x10\x00\x03\x00\x01\x00\x00\x00\x01\x00\x02sh\x00\x00\x00\x00'
+# InitProducerId, version 0, no transaction, time-out 60000 ms.
+readonly producer_request='\x00\x00\x00\x12\x00\x16\x00\x00\x00\x00\x00\x01\x00\x02sh\xff\xff\x00\x00\xea\x60'
 
-# The number of brokers that the one at PORT knows of; fails when it does not answer. An open port is
-# not enough: a broker listens before it has caught up with the controller.
+# ask PORT REQUEST BYTES: the first bytes of the answer, as numbers; fails when there is none.
+ask() {
+	exec 2>/dev/null # refused while it starts
+	exec 3<>"/dev/tcp/127.0.0.1/$1" || return 1
+	printf '%b' "$2" >&3
+	timeout 2 od -An -v -tu1 -w"$3" -N"$3" <&3
+}
+
+# The number of brokers that the one at PORT knows of. An open port is not enough: a broker listens
+# before it has caught up with the controller.
 brokers_known() {
-	local port=$1 answer
-	answer=$(
-		exec 2>/dev/null # refused while it starts
-		exec 3<>"/dev/tcp/127.0.0.1/$port" || exit 1
-		printf '%b' "$metadata_request" >&3
-		timeout 2 od -An -v -tu1 -N12 <&3
-	) || return 1
-	read -ra answer <<<"$answer"
-	[[ ${#answer[@]} == 12 ]] || return 1
+	local answer
+	read -ra answer < <(ask "$1" "$metadata_request" 12)
+	((${#answer[@]} == 12)) || return 1
 	printf '%s' "${answer[11]}"
+}
+
+# Does the broker at PORT give out producer ids? It has to get them from the controller first, and
+# clients that meet it before wait half a second for their next try.
+takes_producers() {
+	local answer
+	read -ra answer < <(ask "$1" "$producer_request" 14)
+	((${#answer[@]} == 14 && answer[12] == 0 && answer[13] == 0))
 }
 
 wait_ready() {
 	local folder=$1 brokers=$2 port known deadline=$((SECONDS + ready_seconds_max))
 	port=$(sed -n 's/^advertised.listeners=.*://p' "$folder/server.properties")
 	while ((SECONDS < deadline)); do
-		known=$(brokers_known "$port") && ((known >= brokers)) && return 0
+		known=$(brokers_known "$port") && ((known >= brokers)) && takes_producers "$port" && return 0
 		running_pid "$folder" >/dev/null || break
 		sleep 0.05
 	done
