@@ -9,11 +9,9 @@ NOTICE = "/* Made by schemas/generate.py from schemas/events/. Change it there. 
 
 
 def _comment(text: str, indent: str = "") -> str:
-    lines = textwrap.wrap(text.replace("`", "'").replace("*/", "* /"), width=110 - len(indent.expandtabs(8)))
-    if len(lines) == 1:
-        return f"{indent}/* {lines[0]} */\n"
-    return "".join(f"{indent}{'/*' if i == 0 else ' *'} {line}" + ("" if i == len(lines) - 1 else "\n")
-                   for i, line in enumerate(lines)) + " */\n"
+    plain = text.replace("`", "'").replace("*/", "* /")
+    lines = textwrap.wrap(plain, width=110 - len(indent.expandtabs(8)))
+    return indent + "/* " + f"\n{indent} * ".join(lines) + " */\n"
 
 
 def _struct(event_type: EventType) -> str:
@@ -51,7 +49,8 @@ def header(types: list[EventType]) -> str:
         "/* One row per type. */\nstruct event_type {\n\tenum event_type_id id;\n"
         "\tconst char *name; /* ce_type */\n\tuint32_t version;\n\tconst char *dataschema; /* ce_dataschema */\n"
         "\tenum event_topic topic;\n\tconst struct event_layout *layout;\n};\n\n"
-        "/* NULL: no type of this program's version. */\nconst struct event_type *event_type_find(struct bytes ce_type);\n"
+        "/* NULL: no type of this program's version. */\n"
+        "const struct event_type *event_type_find(struct bytes ce_type);\n"
         "/* `id` < EVENT_TYPE_COUNT; never NULL. */\nconst struct event_type *event_type_get(enum event_type_id id);\n"
     )
     for event_type in types:

@@ -43,7 +43,7 @@ def _compare_field(old: Field, new: Field) -> list[str]:
     if not old.required and new.required:
         problems.append("was optional and is required: old messages lack it")
     if old.bytes_max != new.bytes_max:
-        problems.append(f"bytes_max changed from {old.bytes_max} to {new.bytes_max}: one side refuses what the other wrote")
+        problems.append(f"bytes_max changed from {old.bytes_max} to {new.bytes_max}: one side refuses the other's text")
     if old.since != new.since:
         problems.append(f"since changed from {old.since} to {new.since}: its name was used before")
     return [f"field {new.name}: {problem}" for problem in problems]

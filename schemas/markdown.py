@@ -1,5 +1,7 @@
 """docs/events.md from the event descriptions."""
 
+import json
+
 from model import EventType, Field
 
 # Kept from the file that is there: tests/integration/test_chain_vectors.py checks what stands between them.
@@ -15,6 +17,19 @@ TOPICS = {
     "dead-letter": ("any worker", "operators (`watchpostctl dead-letter`)", "400 days"),
 }
 
+OPENING = """\
+# Events
+
+Made by `schemas/generate.py markdown` from `schemas/events/`; change it there.
+
+Kafka messages follow the CloudEvents Kafka binding in binary mode: the attributes are record headers, the value is
+msgpack. kcat and any msgpack library read them without our code.
+"""
+
+KEYS = """\
+The key is the first field of its list that the event has. What shares a key shares a partition and keeps its order.
+"""
+
 HEADERS = """\
 | header | holds |
 | --- | --- |
@@ -29,8 +44,8 @@ HEADERS = """\
 
 RULES = """\
 A value is one msgpack map from field name to value. Types: `string` (msgpack str, UTF-8 without U+0000, at most so many
-bytes), `i64` (any msgpack integer within 64 bits, signed), `bool`. Readers of ours take the fields in any order and pass
-over fields that they do not know, nested at most 8 deep. They refuse, naming the field: a required field that is
+bytes), `i64` (any msgpack integer within 64 bits, signed), `bool`. Readers of ours take the fields in any order and
+pass over fields that they do not know, nested at most 8 deep. They refuse, naming the field: a required field that is
 missing, a field given twice, a wrong type, a string over its bound. They also refuse more than 64 fields, a value over
 65,536 bytes, and bytes after the map. What is refused goes to the topic `dead-letter` with the reason.
 
@@ -81,16 +96,16 @@ SAMPLE = {"event_id": "evt_1", "stripe_type": "charge.succeeded", "created_s": 1
 
 
 def _sample() -> str:
-    fields = ", ".join(f'"{name}": {"false" if thing is False else repr(thing)}' for name, thing in SAMPLE.items())
     digits = pack(SAMPLE).hex()
     lines = [digits[start:start + 96] for start in range(0, len(digits), 96)]
-    return "The smallest `watchpost.stripe.other`, and its value in hex:\n\n```\n{" + fields.replace("'", '"') + "}\n" + \
-        "\n".join(lines) + "\n```\n"
+    shown = "\n".join([json.dumps(SAMPLE), *lines])
+    return f"The smallest `watchpost.stripe.other`, and its value in hex:\n\n```\n{shown}\n```\n"
 
 
 def _topics(types: list[EventType]) -> str:
     used = {event_type.topic for event_type in types} | {"dead-letter"}
-    out = "| topic `watchpost.<environment>.…` | key | written by | read by | kept for |\n| --- | --- | --- | --- | --- |\n"
+    out = "| topic `watchpost.<environment>.…` | key | written by | read by | kept for |\n"
+    out += "| --- | --- | --- | --- | --- |\n"
     for topic, (writer, reader, kept) in TOPICS.items():
         if topic not in used:
             continue
@@ -130,11 +145,8 @@ def chain_vectors(before: str) -> str:
 def document(types: list[EventType], before: str) -> str:
     """The text of docs/events.md; `before` is the text that is there now."""
     parts = [
-        "# Events\n\nMade by `schemas/generate.py markdown` from `schemas/events/`; change it there.\n\n"
-        "Kafka messages follow the CloudEvents Kafka binding in binary mode: the attributes are record headers, the value "
-        "is\nmsgpack. kcat and any msgpack library read them without our code.\n",
-        "## Topics\n\n" + _topics(types) + "\nThe key is the first field of its list that the event has. What shares a key "
-        "shares a partition and keeps its order.\n",
+        OPENING,
+        "## Topics\n\n" + _topics(types) + "\n" + KEYS,
         "## Headers\n\n" + HEADERS,
         "## Values\n\n" + RULES,
         "## Reading them\n\n" + EXAMPLE + "\n" + _sample(),

@@ -103,6 +103,10 @@ def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
+def _matches(pattern: re.Pattern[str], value: object) -> bool:
+    return isinstance(value, str) and pattern.fullmatch(value) is not None
+
+
 def _is_text(value: object) -> bool:
     return isinstance(value, str) and value.strip() != ""
 
@@ -110,7 +114,7 @@ def _is_text(value: object) -> bool:
 def _read_field(data: object, version: int, where: str) -> Field:
     _check_keys(data, {"name", "type", "presence", "since", "doc"}, {"bytes_max"}, where)
     name = data["name"]
-    _require(isinstance(name, str) and FIELD_NAME.fullmatch(name) is not None, f"{where}: name {name!r} is not snake_case")
+    _require(_matches(FIELD_NAME, name), f"{where}: name {name!r} is not snake_case")
     where = f"{where} {name}"
     _require(name not in C_WORDS and not name.startswith("has_"), f"{where}: the name cannot be used in C")
     _require(data["type"] in FIELD_TYPES, f"{where}: type is none of {', '.join(FIELD_TYPES)}")
@@ -119,33 +123,43 @@ def _read_field(data: object, version: int, where: str) -> Field:
     _require(_is_count(data["since"]) and data["since"] <= version, f"{where}: since is not a version up to {version}")
     bytes_max = data.get("bytes_max")
     if data["type"] == "string":
-        _require(_is_count(bytes_max) and bytes_max <= STRING_BYTES_MAX, f"{where}: bytes_max is not 1 to {STRING_BYTES_MAX}")
+        in_range = _is_count(bytes_max) and bytes_max <= STRING_BYTES_MAX
+        _require(in_range, f"{where}: bytes_max is not 1 to {STRING_BYTES_MAX}")
     else:
         _require(bytes_max is None, f"{where}: bytes_max is for strings")
     return Field(name, data["type"], data["presence"], bytes_max, data["since"], data["doc"])
+
+
+def _read_fields(data: object, version: int, where: str) -> tuple[Field, ...]:
+    _require(isinstance(data, list) and 1 <= len(data) <= FIELDS_MAX, f"{where}: not 1 to {FIELDS_MAX} fields")
+    fields = tuple(_read_field(item, version, f"{where}: field") for item in data)
+    names = [field.name for field in fields]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    _require(not twice, f"{where}: field {', '.join(twice)} stands there twice")
+    return fields
+
+
+def _read_key(data: object, fields: tuple[Field, ...], where: str) -> tuple[str, ...]:
+    """Every message has a key: the list's last field is always there."""
+    by_name = {field.name: field for field in fields}
+    known = isinstance(data, list) and len(data) > 0 and all(name in by_name for name in data)
+    _require(known, f"{where}: key is not a list of its fields")
+    _require(by_name[data[-1]].always_read, f"{where}: the last key field {data[-1]} is not always there")
+    return tuple(data)
 
 
 def read_event_type(data: object, where: str) -> EventType:
     """Checks one description and makes the object. `where` starts every complaint."""
     _check_keys(data, {"name", "version", "topic", "key", "doc", "fields"}, set(), where)
     name, version = data["name"], data["version"]
-    _require(isinstance(name, str) and TYPE_NAME.fullmatch(name) is not None, f"{where}: name {name!r} is not watchpost.<family>.<type>")
+    _require(_matches(TYPE_NAME, name), f"{where}: name {name!r} is not watchpost.<family>.<type>")
     _require(len(name) <= TYPE_BYTES_MAX, f"{where}: name is over {TYPE_BYTES_MAX} bytes")
     _require(_is_count(version), f"{where}: version is not a number from 1")
     _require(data["topic"] in TOPICS, f"{where}: topic is none of {', '.join(TOPICS)}")
     _require(_is_text(data["doc"]), f"{where}: doc is empty")
-    _require(isinstance(data["fields"], list) and 1 <= len(data["fields"]) <= FIELDS_MAX, f"{where}: not 1 to {FIELDS_MAX} fields")
-
-    fields = tuple(_read_field(item, version, f"{where}: field") for item in data["fields"])
-    names = [field.name for field in fields]
-    twice = sorted({item for item in names if names.count(item) > 1})
-    _require(not twice, f"{where}: field {', '.join(twice)} stands there twice")
-    key = data["key"]
-    _require(isinstance(key, list) and key and all(item in names for item in key), f"{where}: key is not a list of its fields")
-    last = next(field for field in fields if field.name == key[-1])
-    _require(last.always_read, f"{where}: the last key field {last.name} is not always there")
-
-    event_type = EventType(name, version, data["topic"], tuple(key), data["doc"], fields)
+    fields = _read_fields(data["fields"], version, where)
+    key = _read_key(data["key"], fields, where)
+    event_type = EventType(name, version, data["topic"], key, data["doc"], fields)
     _require(event_type.value_bytes_max <= VALUE_BYTES_MAX, f"{where}: can grow over {VALUE_BYTES_MAX} bytes")
     return event_type
 

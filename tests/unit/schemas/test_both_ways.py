@@ -45,8 +45,8 @@ def through(writer: Path, reader: Path) -> str:
 
 
 def test_old_reader_takes_new_message(programs):
-    """Why: the ingress is updated before the workers, or after. How: a reader generated from history gets a message of a
-    writer with two added fields, and reads all that it knows."""
+    """Why: the ingress is updated before the workers, or after. How: a reader generated from history gets a message of
+    a writer with two added fields, and reads all that it knows."""
     old, new = programs
     assert through(new, old) == "evt_1 charge.succeeded 1686089714 cus_1"
 

@@ -93,9 +93,12 @@ BREAKING = {
     "name used again": (with_field(2, since=2), "its name was used before"),
     "topic changed": (changed(version=2, topic="agent"), "topic changed"),
     "key changed": (changed(version=2, key=["event_id"]), "key changed"),
-    "required field without a new version": (changed(fields=[*FIELDS, NEW_REQUIRED | {"since": 1}]), "the version is still 1"),
-    "optional field without a new version": (changed(fields=[*FIELDS, NEW_OPTIONAL | {"since": 1}]), "the version is still 1"),
-    "new field that claims to be old": (changed(version=2, fields=[*FIELDS, NEW_REQUIRED | {"since": 1}]), "did not have it"),
+    "required field without a new version":
+        (changed(fields=[*FIELDS, NEW_REQUIRED | {"since": 1}]), "the version is still 1"),
+    "optional field without a new version":
+        (changed(fields=[*FIELDS, NEW_OPTIONAL | {"since": 1}]), "the version is still 1"),
+    "new field that claims to be old":
+        (changed(version=2, fields=[*FIELDS, NEW_REQUIRED | {"since": 1}]), "did not have it"),
     "type changed within a version": (with_field(1, version=1, type="bool"), "type changed"),
 }
 
@@ -134,8 +137,8 @@ def test_allowed_change_is_accepted(schemas, case):
 
 
 def test_frozen_versions_are_all_compared(schemas):
-    """Why: a step at a time can still lead away from the first version. How: a field added in version 2 is dropped in 3,
-    and history loses a version or runs ahead of the description."""
+    """Why: a step at a time can still lead away from the first version. How: a field added in version 2 is dropped in
+    3, and history loses a version or runs ahead of the description."""
     schemas.write(changed(version=2, fields=[*FIELDS, NEW_OPTIONAL]))
     assert schemas.run("freeze") == (0, "")
     schemas.write(changed(version=3))
@@ -191,8 +194,8 @@ def test_wrong_description_is_refused(schemas, case):
 
 
 def test_file_rules(schemas):
-    """Why: a file that is not what its name says would be compared with another's history. How: a wrong file name, broken
-    JSON, and a key that stands there twice."""
+    """Why: a file that is not what its name says would be compared with another's history. How: a wrong file name,
+    broken JSON, and a key that stands there twice."""
     path = schemas.folder / "events" / "test.thing.json"
     good = path.read_text()
     for text, complaint in ((good[:-1], "test.thing.json"), ('{"name": 1, "name": 2}', "a key stands there twice"),
@@ -235,8 +238,8 @@ def test_the_project_passes():
 
 
 def test_history_has_every_committed_version():
-    """Why: a check against a history that was edited with the schema checks nothing. How: each file of history is what it
-    was when it was first committed, by git's own account."""
+    """Why: a check against a history that was edited with the schema checks nothing. How: each file of history is what
+    it was when it was first committed, by git's own account."""
     log = subprocess.run(["git", "log", "--format=", "--name-only", "--diff-filter=MD", "--", "schemas/history"],
                          cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert log.returncode == 0 and log.stdout.split() == []

@@ -96,7 +96,7 @@ def test_references_resolve():
 
 
 def test_schemas_are_schemas_and_examples_fit():
-    """Why: examples are what people copy. How: each schema against JSON Schema 2020-12, each example against its schema."""
+    """Why: examples are what people copy. How: schemas against JSON Schema 2020-12, examples against their schemas."""
     resolver = jsonschema.RefResolver("", CONTRACT)
     examples = 0
     for schema in CONTRACT["components"]["schemas"].values():
@@ -150,8 +150,8 @@ def answers_rows() -> list[tuple[str, str, str]]:
 
 
 def test_answers_name_every_reason():
-    """Why: docs/answers.md is where an operator looks a log line up. How: the words that the ingress gives as reasons, and
-    the codes that serve as reasons, against the table's last column, both ways."""
+    """Why: docs/answers.md is where an operator looks a log line up. How: the words that the ingress gives as reasons,
+    and the codes that serve as reasons, against the table's last column, both ways."""
     text = source("ingress/*.c", "ingress/*/*.c")
     given = {word for pattern in REASONS for word in re.findall(pattern, text)} - {"signature_good"}
     shown = {reason for _, _, reason in answers_rows()}
@@ -172,6 +172,6 @@ def test_answers_agree_with_the_codes():
 
 
 def test_every_code_is_explained():
-    """Why: the list is closed, so each entry must be found in the page. How: codes that no row has are named in the text."""
+    """Why: the list is closed, so each entry must be found in the page. How: each code stands there somewhere."""
     text = (ROOT / "docs" / "answers.md").read_text(encoding="utf-8")
     assert [code for code in problem_table() if f"`{code}`" not in text] == []
