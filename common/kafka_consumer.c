@@ -522,6 +522,16 @@ bool kafka_consumer_pause(struct kafka_consumer *consumer, const struct kafka_pa
 	return pause_one(consumer, partition, paused, err);
 }
 
+int64_t kafka_consumer_high(struct kafka_consumer *consumer, const struct kafka_partition *partition)
+{
+	int64_t low = -1, high = -1;
+
+	if (rd_kafka_get_watermark_offsets(consumer->rk, partition->topic, partition->partition, &low, &high) !=
+	    RD_KAFKA_RESP_ERR_NO_ERROR)
+		return -1;
+	return high >= 0 ? high : -1;
+}
+
 void kafka_consumer_commit(struct kafka_consumer *consumer, const struct kafka_partition *next, size_t count)
 {
 	rd_kafka_topic_partition_list_t *list;

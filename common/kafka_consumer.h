@@ -63,6 +63,9 @@ MUSTCHECK bool kafka_consumer_seek(struct kafka_consumer *consumer, const struct
 MUSTCHECK bool kafka_consumer_pause(struct kafka_consumer *consumer, const struct kafka_partition *partition,
 				    bool paused, struct err *err);
 
+/* The log's end as the last answered fetch told it (no question is asked); -1 before that. For lag. */
+int64_t kafka_consumer_high(struct kafka_consumer *consumer, const struct kafka_partition *partition);
+
 /* C5: commits next offsets to the group for lag exporters; asynchronous, failures are logged. */
 void kafka_consumer_commit(struct kafka_consumer *consumer, const struct kafka_partition *next, size_t count);
 
