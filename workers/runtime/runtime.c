@@ -227,10 +227,11 @@ static void publish_status(struct worker *worker)
 	struct status_partition shown[WORKER_PARTITIONS_MAX];
 	for (size_t i = 0; i < worker->partition_count; i++) {
 		const struct worker_partition *partition = &worker->partitions[i];
+		const struct kafka_partition place = {.topic = partition->topic, .partition = partition->partition};
 		shown[i] = (struct status_partition){.topic = partition->topic,
 						     .partition = partition->partition,
 						     .next_offset = partition->next_offset,
-						     .high = -1,
+						     .high = kafka_consumer_high(worker->consumer, &place),
 						     .out_of_range = partition->state == PARTITION_OUT_OF_RANGE};
 	}
 	status_partitions(worker->status, shown, worker->partition_count);
