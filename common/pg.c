@@ -11,7 +11,7 @@
 #include "common/log.h"
 #include "common/pg_internal.h"
 
-enum { NS_PER_MS = 1000000, STATEMENT_NAME_BYTES = 12, IDLE_READS_MAX = 4 };
+enum { NS_PER_MS = 1000000, IDLE_READS_MAX = 4 };
 
 struct pg {
 	struct pg_options options;
@@ -69,6 +69,15 @@ static int timeout_ms(const struct pg *pg)
 static int64_t deadline_from_now(const struct pg *pg)
 {
 	return clock_mono_ns(clock_system()) + ((int64_t)timeout_ms(pg) + PG_GRACE_MS) * NS_PER_MS;
+}
+
+/* Short calls do not make the handshake shorter. */
+static int64_t connect_deadline_from_now(const struct pg *pg)
+{
+	int64_t least_ns = clock_mono_ns(clock_system()) + pg->options.config->postgres_timeout_ms * NS_PER_MS;
+	int64_t deadline_ns = deadline_from_now(pg);
+
+	return deadline_ns > least_ns ? deadline_ns : least_ns;
 }
 
 /* Waits for the socket; the connection is dropped when it fails or the deadline passes. */
@@ -190,10 +199,7 @@ static struct pg_result *judge(struct pg *pg, PGresult *raw, struct err *err)
 
 static bool greet(struct pg *pg, int64_t deadline_ns, struct err *err)
 {
-	struct pg_session_options session = {.config = pg->options.config,
-					     .program = pg->options.program,
-					     .statement_timeout_ms = timeout_ms(pg),
-					     .skip_environment_check = pg->options.skip_environment_check};
+	struct pg_session_options session = {.options = pg->options, .statement_timeout_ms = timeout_ms(pg)};
 	PGresult *raw;
 	bool ok;
 
@@ -207,8 +213,8 @@ static bool greet(struct pg *pg, int64_t deadline_ns, struct err *err)
 
 bool pg_connect(struct pg *pg, struct err *err)
 {
-	struct pg_session_options session = {.config = pg->options.config, .program = pg->options.program};
-	int64_t deadline_ns = deadline_from_now(pg);
+	struct pg_session_options session = {.options = pg->options};
+	int64_t deadline_ns = connect_deadline_from_now(pg);
 
 	assert(!pg->begun);
 	drop_connection(pg);
@@ -271,27 +277,21 @@ static bool ready(struct pg *pg, struct err *err)
 	return pg_connect(pg, err);
 }
 
-static void statement_name(size_t place, char out[STATEMENT_NAME_BYTES])
+void pg_statement_name(size_t place, char out[PG_STATEMENT_NAME_BYTES])
 {
-	int length = snprintf(out, STATEMENT_NAME_BYTES, "s%u", (unsigned)place);
+	int length = snprintf(out, PG_STATEMENT_NAME_BYTES, "s%u", (unsigned)place);
 
-	assert(length > 0 && length < STATEMENT_NAME_BYTES);
+	assert(length > 0 && length < PG_STATEMENT_NAME_BYTES);
 }
 
-/* Finds the statement's name, preparing it when this connection does not know it yet. */
-static bool prepare(struct pg *pg, const char *sql, const struct pg_arguments *arguments, int64_t deadline_ns,
-		    char name[STATEMENT_NAME_BYTES], struct err *err)
+static bool prepare_next(struct pg *pg, const char *sql, const struct pg_arguments *arguments, int64_t deadline_ns,
+			 struct err *err)
 {
+	char name[PG_STATEMENT_NAME_BYTES];
 	struct pg_result *result;
 
-	for (size_t i = 0; i < pg->prepared_count; i++) {
-		if (pg->prepared[i] == sql) {
-			statement_name(i, name);
-			return true;
-		}
-	}
 	assert(pg->prepared_count < PG_STATEMENTS_MAX);
-	statement_name(pg->prepared_count, name);
+	pg_statement_name(pg->prepared_count, name);
 	if (PQsendPrepare(pg->conn, name, sql, arguments->count, arguments->types) != 1) {
 		(void)pg_error_from_connection(pg->conn, "sending to Postgres", err);
 		drop_connection(pg);
@@ -305,12 +305,43 @@ static bool prepare(struct pg *pg, const char *sql, const struct pg_arguments *a
 	return true;
 }
 
+/* Finds the statement's name, preparing it when this connection does not know it yet. */
+static bool prepare(struct pg *pg, const char *sql, const struct pg_arguments *arguments, int64_t deadline_ns,
+		    char name[PG_STATEMENT_NAME_BYTES], struct err *err)
+{
+	size_t place = 0;
+
+	while (place < pg->prepared_count && pg->prepared[place] != sql)
+		place++;
+	pg_statement_name(place, name);
+	return place < pg->prepared_count || prepare_next(pg, sql, arguments, deadline_ns, err);
+}
+
+bool pg_prepare_next(struct pg *pg, const char *sql, struct err *err)
+{
+	struct pg_arguments none;
+
+	pg->sqlstate[0] = '\0';
+	return pg_params_arguments(NULL, &none, pg->sqlstate, err) &&
+	       prepare_next(pg, sql, &none, deadline_from_now(pg), err);
+}
+
+PGconn *pg_release(struct pg *pg)
+{
+	PGconn *conn = pg->conn;
+
+	assert(!pg->begun);
+	pg->conn = NULL;
+	pg->prepared_count = 0;
+	return conn;
+}
+
 struct pg_result *pg_call(struct pg *pg, const char *sql, const struct pg_params *params, struct err *err)
 {
 	int64_t started_ns = clock_mono_ns(clock_system());
 	int64_t deadline_ns;
 	struct pg_arguments arguments;
-	char name[STATEMENT_NAME_BYTES];
+	char name[PG_STATEMENT_NAME_BYTES];
 	struct pg_result *result;
 
 	if (!ready(pg, err))

@@ -35,6 +35,8 @@
 struct pg;
 struct pg_result;
 
+enum { PG_SQLSTATE_BYTES = 6 }; /* five characters and NUL */
+
 /* --- parameters --- */
 
 /* The parameters $1, $2 … of a call, in order. Holds copies; may be used again after pg_params_clear.
@@ -66,8 +68,10 @@ void pg_params_array_end(struct pg_params *params);
 
 struct pg_options {
 	const struct config *config;
-	const char *program;         /* application_name; must outlive the connection */
-	bool skip_environment_check; /* for migrate, before the database has one */
+	const char *program;                /* application_name; must outlive the connection */
+	int lock_timeout_ms;                /* 0: the role's or the database's */
+	int idle_in_transaction_timeout_ms; /* 0: the role's or the database's */
+	bool skip_environment_check;        /* for migrate, before the database has one */
 };
 
 /* Connects lazily: the first call does. ERR_INVALID when the configuration names no environment. */

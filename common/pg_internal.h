@@ -10,7 +10,7 @@
 
 #include "common/pg.h"
 
-enum { SQLSTATE_BYTES = 6 }; /* five characters and NUL */
+enum { SQLSTATE_BYTES = PG_SQLSTATE_BYTES, PG_STATEMENT_NAME_BYTES = 12 };
 
 /* --- pg_params.c --- */
 
@@ -46,12 +46,8 @@ bool pg_error_from_connection(const PGconn *conn, const char *action, struct err
 /* --- pg_session.c: how a connection begins --- */
 
 struct pg_session_options {
-	const struct config *config;
-	const char *program;
+	struct pg_options options;
 	int statement_timeout_ms;
-	int lock_timeout_ms;                /* 0: none of its own */
-	int idle_in_transaction_timeout_ms; /* 0: none */
-	bool skip_environment_check;
 };
 
 /* Starts to connect without waiting (PQconnectPoll goes on). NULL without memory. Owns: PQfinish by the caller. */
@@ -62,5 +58,14 @@ MUSTCHECK bool pg_session_greet(PGconn *conn, const struct pg_session_options *o
 /* Judges its result. */
 MUSTCHECK bool pg_session_check(const PGconn *conn, const PGresult *raw, const struct pg_session_options *options,
 				char sqlstate[SQLSTATE_BYTES], struct err *err);
+
+/* --- pg.c --- */
+
+/* What a statement prepared in this place is called on its connection. */
+void pg_statement_name(size_t place, char out[PG_STATEMENT_NAME_BYTES]);
+/* Prepares a statement in the next place; the types of its parameters are what the SQL says. */
+MUSTCHECK bool pg_prepare_next(struct pg *pg, const char *sql, struct err *err);
+/* Hands the connection over; `pg` is as if it had never connected. */
+MUSTCHECK PGconn *pg_release(struct pg *pg);
 
 #endif

@@ -20,7 +20,7 @@ static void drop_notice(void *arg, const PGresult *raw)
 PGconn *pg_session_start(const struct pg_session_options *options, struct err *err)
 {
 	char password[SECRET_BYTES_MAX + 1];
-	struct bytes secret = secret_bytes(&options->config->postgres_password_file);
+	struct bytes secret = secret_bytes(&options->options.config->postgres_password_file);
 	/* Later words win over those in the connection string, which dbname stands for. */
 	const char *const words[] = {"dbname",
 				     "application_name",
@@ -29,7 +29,7 @@ PGconn *pg_session_start(const struct pg_session_options *options, struct err *e
 				     secret.len > 0 ? "password" : NULL,
 				     NULL};
 	const char *const values[] = {
-		options->config->postgres_dsn, options->program, "UTF8", "primary", password, NULL};
+		options->options.config->postgres_dsn, options->options.program, "UTF8", "primary", password, NULL};
 	PGconn *conn;
 
 	assert(secret.len < sizeof(password));
@@ -59,9 +59,9 @@ enum { GREETING_TIMEOUTS = 3, GREETING_ENVIRONMENT_COLUMN = 5, MS_TEXT_BYTES = 1
 
 bool pg_session_greet(PGconn *conn, const struct pg_session_options *options, struct err *err)
 {
-	const char *sql = options->skip_environment_check ? GREETING "null" : GREETING "api.environment()";
-	const int timeouts_ms[GREETING_TIMEOUTS] = {options->statement_timeout_ms, options->lock_timeout_ms,
-						    options->idle_in_transaction_timeout_ms};
+	const char *sql = options->options.skip_environment_check ? GREETING "null" : GREETING "api.environment()";
+	const int timeouts_ms[GREETING_TIMEOUTS] = {options->statement_timeout_ms, options->options.lock_timeout_ms,
+						    options->options.idle_in_transaction_timeout_ms};
 	char texts[GREETING_TIMEOUTS][MS_TEXT_BYTES];
 	const char *values[GREETING_TIMEOUTS];
 
@@ -84,7 +84,7 @@ static bool not_migrated(struct err *err)
 bool pg_session_check(const PGconn *conn, const PGresult *raw, const struct pg_session_options *options,
 		      char sqlstate[SQLSTATE_BYTES], struct err *err)
 {
-	const char *expected = environment_name(options->config->environment);
+	const char *expected = environment_name(options->options.config->environment);
 	const char *found;
 
 	if (PQresultStatus(raw) != PGRES_TUPLES_OK) {
@@ -94,7 +94,7 @@ bool pg_session_check(const PGconn *conn, const PGresult *raw, const struct pg_s
 			return not_migrated(err);
 		return err_context(err, "while greeting Postgres");
 	}
-	if (options->skip_environment_check)
+	if (options->options.skip_environment_check)
 		return true;
 	assert(PQnfields(raw) == GREETING_ENVIRONMENT_COLUMN + 1 && PQntuples(raw) == 1);
 	found = PQgetvalue(raw, 0, GREETING_ENVIRONMENT_COLUMN);
