@@ -34,6 +34,23 @@ static const struct command_flag audit_verify_flags[] = {
 	{0},
 };
 
+static const struct command_flag stripe_send_flags[] = {
+	{"url", "URL", "where the ingress is, https://host:port; $WATCHPOST_URL when not given"},
+	{"ca", "FILE",
+	 "certificates to check the ingress by (PEM); $WATCHPOST_CA, else the machine's own, when not given"},
+	{"secret-file", "FILE", "the signing secret; the first of stripe_secret_files when not given"},
+	{"file", "FILE", "send this file's bytes as the body instead of a sample; - is standard input"},
+	{"type", "TYPE", "type of the sample; customer.subscription.created when not given"},
+	{"customer", "CUSTOMER", "the sample's customer, cus_…; a new one when not given"},
+	{"subscription", "SUBSCRIPTION", "the sample's subscription, sub_…; a new one when not given"},
+	{"status", "STATUS", "the subscription's status; active, or canceled where it is deleted, when not given"},
+	{"account", "ACCOUNT", "the account that a checkout.session.completed is for"},
+	{"created", "SECONDS", "when the event happened, in seconds since 1970; now when not given"},
+	{"livemode", NULL, "a live event instead of a test event"},
+	{"count", "N", "how many to send, one after the other, each with an id of its own; 1 when not given"},
+	{0},
+};
+
 static const struct command_flag help_flags[] = {
 	{"man", NULL, "the manual page, for docs/man/watchpostctl.1"},
 	{0},
@@ -103,6 +120,15 @@ const struct command commands_table[] = {
 		 "needs nothing but the export and the public key. Ends with 6 when something is not as it was sealed.",
 	 .flags = audit_verify_flags,
 	 .run = audit_verify_run},
+	{.words = "stripe send",
+	 .arguments = "",
+	 .summary = "sign and send Stripe events to the ingress",
+	 .details = "Signs an event as Stripe does and posts it, and shows what was answered: 200 means that it is in "
+		    "Kafka. Samples exist for customer.subscription.*, checkout.session.completed and "
+		    "customer.deleted; any other type gets a plain object. The ingress's certificate is always "
+		    "checked. Fails when an answer is not 200.",
+	 .flags = stripe_send_flags,
+	 .run = stripe_send_run},
 	{.words = "version",
 	 .arguments = "",
 	 .summary = "show the version",

@@ -23,6 +23,9 @@ MUSTCHECK bool account_link_run(struct ctl *ctl, struct err *err);
 MUSTCHECK bool audit_replay_run(struct ctl *ctl, struct err *err);
 MUSTCHECK bool audit_verify_run(struct ctl *ctl, struct err *err);
 
+/* stripe_send.c */
+MUSTCHECK bool stripe_send_run(struct ctl *ctl, struct err *err);
+
 /* about.c */
 MUSTCHECK bool version_run(struct ctl *ctl, struct err *err);
 MUSTCHECK bool help_run(struct ctl *ctl, struct err *err);
