@@ -59,7 +59,7 @@ send() {
 		--file "$WORK/event.json" >"$WORK/answer" 2>&1; then
 		fail "the ingress did not take it: $(<"$WORK/answer")"
 	fi
-	say "   answered in $(seconds_since "$since"): $(head -n 1 "$WORK/answer")"
+	say "   answered in $(seconds_since "$since"): $(sed -n 2p "$WORK/answer")"
 }
 
 main() {
