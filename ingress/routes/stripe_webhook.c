@@ -75,8 +75,8 @@ static bool read_event(struct request *req, struct stripe_projection *projection
 
 	switch (stripe_project(request_body(req), projection, &field)) {
 	case STRIPE_PROJECTION_DONE:
-		request_note(req, "event", projection->id);
-		request_note(req, "type", projection->type);
+		request_note(req, "stripe_event", projection->id);
+		request_note(req, "stripe_type", projection->type);
 		return true;
 	case STRIPE_PROJECTION_NOT_JSON:
 		code = "json_invalid";
