@@ -265,13 +265,16 @@ def test_unknown_setting_is_refused_before_anything_starts(system):
 
 def test_pid_of_somebody_else_is_not_ours(system):
     """A pid file survives a crash of the machine, and the number may belong to another process by then. How: files that
-    name this test's pid with another start time: no run is refused for them, and stop kills nobody."""
-    (system.var / "run").mkdir()
-    (system.var / "run/kafka").write_text(f"{os.getpid()} 1\n")
-    (system.var / "run/watchpost-ingress").write_text(f"{os.getpid()} 1\n")
-    assert "Nothing runs" in system.script("stop").stdout
-    with socket.create_server(("127.0.0.1", system.port)):
-        assert "is in use" in system.script("run", DETACH=1).stdout, "past the check for a second run"
+    name a bystander's pid with another start time: no run is refused for them, and stop kills nobody."""
+    with subprocess.Popen(["sleep", "60"]) as bystander:
+        (system.var / "run").mkdir()
+        for name in ("kafka", "watchpost-ingress"):
+            (system.var / "run" / name).write_text(f"{bystander.pid} 1\n")
+        assert "Nothing runs" in system.script("stop").stdout
+        with socket.create_server(("127.0.0.1", system.port)):
+            assert "is in use" in system.script("run", DETACH=1).stdout, "past the check for a second run"
+        assert bystander.poll() is None
+        bystander.kill()
 
 
 def test_try_without_a_system_says_how_to_start_one(system):
