@@ -65,23 +65,34 @@ void config_print_options(FILE *to, enum config_program program)
 	}
 }
 
+/* "watchpost-" goes without saying. */
+static const char *short_name(enum config_program program)
+{
+	return program == CONFIG_CTL ? "watchpostctl" : config_program_name(program) + strlen("watchpost-");
+}
+
 static void print_programs(FILE *to, const struct setting *setting)
 {
+	static const struct {
+		unsigned programs;
+		const char *name;
+	} groups[] = {
+		{CONFIG_ALL, "every program"}, {CONFIG_SERVERS, "every server"}, {CONFIG_WORKERS, "every worker"}};
+	unsigned left = setting->programs;
 	const char *before = "";
 
-	if (setting->programs == CONFIG_ALL) {
-		fputs("every program", to);
-		return;
+	for (size_t i = 0; i < ARRAY_LEN(groups); i++) {
+		if ((left & groups[i].programs) == groups[i].programs) {
+			fputs(groups[i].name, to);
+			left &= ~groups[i].programs;
+			before = ", ";
+		}
 	}
 	for (unsigned program = 1; program <= CONFIG_ALL; program <<= 1) {
-		if ((setting->programs & program) == 0)
-			continue;
-		/* "watchpost-" goes without saying */
-		fprintf(to, "%s%s", before,
-			program == CONFIG_CTL
-				? "watchpostctl"
-				: config_program_name((enum config_program)program) + strlen("watchpost-"));
-		before = ", ";
+		if ((left & program) != 0) {
+			fprintf(to, "%s%s", before, short_name((enum config_program)program));
+			before = ", ";
+		}
 	}
 }
 

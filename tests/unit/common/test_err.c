@@ -2,11 +2,14 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "common/err.h"
+#include "tests/unit/support/temp_dir.h"
 
 /* Why: callers write `return err_set(…)`. How: sets an error and looks at result, code and text. */
 static void sets_code_and_text_and_returns_false(void **unused)
@@ -85,6 +88,28 @@ static void names_and_exit_statuses(void **unused)
 	assert_int_equal(err_exit_status(ERR_FULL), 7);
 }
 
+/* Why: scripts are written from docs/exit-codes.md. How: each code stands in the row of its status (run
+ * from the root of the repository). */
+static void the_page_lists_every_status(void **unused)
+{
+	char *page = temp_read("docs/exit-codes.md", NULL);
+
+	(void)unused;
+	for (int code = 0; code < ERR_CODE_COUNT; code++) {
+		char row[32], name[32];
+		const char *found, *end;
+
+		(void)snprintf(row, sizeof(row), "\n| %d | ", err_exit_status((enum err_code)code));
+		(void)snprintf(name, sizeof(name), "`%s`", err_code_name((enum err_code)code));
+		found = strstr(page, row);
+		assert_non_null(found);
+		end = strchr(found + 1, '\n');
+		assert_non_null(end);
+		assert_non_null(memmem(found, (size_t)(end - found), name, strlen(name)));
+	}
+	free(page);
+}
+
 /* Why: a cleared error reads as none. How: clears one that was set. */
 static void clears(void **unused)
 {
@@ -105,6 +130,7 @@ int main(void)
 		cmocka_unit_test(context_goes_before),
 		cmocka_unit_test(may_be_set_from_its_own_text),
 		cmocka_unit_test(names_and_exit_statuses),
+		cmocka_unit_test(the_page_lists_every_status),
 		cmocka_unit_test(clears),
 	};
 
