@@ -257,18 +257,24 @@ static void end_turn(struct loop *loop)
 	loop->now_known = false;
 }
 
+bool loop_turn(struct loop *loop, bool wait)
+{
+	/* What was touched at the end of the last turn goes on at once. */
+	int flags = EVLOOP_ONCE | (wait && loop->touched == NULL ? 0 : EVLOOP_NONBLOCK);
+	if (event_base_loop(loop->base, flags) < 0) {
+		LOG(ERROR, "loop_failed", F_TEXT("error", strerror(errno)));
+		return false;
+	}
+	end_turn(loop);
+	return !loop->draining || loop->connections.count > 0;
+}
+
 static void *run(void *cookie)
 {
 	struct loop *loop = cookie;
 	log_batch_begin();
-	while (!loop->draining || loop->connections.count > 0) {
-		int flags = EVLOOP_ONCE | (loop->touched != NULL ? EVLOOP_NONBLOCK : 0);
-		if (event_base_loop(loop->base, flags) < 0) {
-			LOG(ERROR, "loop_failed", F_TEXT("error", strerror(errno)));
-			break;
-		}
-		end_turn(loop);
-	}
+	while (loop_turn(loop, true))
+		;
 	log_batch_end();
 	return NULL;
 }

@@ -69,6 +69,10 @@ struct loop {
 	int64_t drain_due_ns;
 };
 
+/* One turn: waits for events (or only looks), calls what they name, ends the turn. False: the loop is over. Thread: the
+ * loop's; tests turn a loop that was not started. */
+bool loop_turn(struct loop *loop, bool wait);
+
 /* The time of this turn: one reading however many events it has. */
 int64_t loop_now_ns(struct loop *loop);
 /* "Date: Mon, 23 Nov 2026 16:01:23 GMT\r\n", made once per second. */

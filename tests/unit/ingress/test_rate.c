@@ -1,0 +1,97 @@
+/*
+ * Requests per second of one client.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "ingress/rate.h"
+
+static const int64_t SECOND = 1000000000;
+
+static struct net_address numbered(unsigned n)
+{
+	struct net_address a;
+	uint8_t octets[4] = {10, (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n};
+
+	net_address_of_v4(octets, &a);
+	return a;
+}
+
+static struct rate_table *make(void)
+{
+	struct err err;
+	struct rate_table *table = rate_table_new(&err);
+
+	assert_non_null(table);
+	return table;
+}
+
+/* Why: the limit must be what the setting says: a second's worth at once, then the rate. How: a burst at one instant,
+ * then steps of a second's part; another client is not touched by it. */
+static void a_bucket_holds_one_second(void **state)
+{
+	(void)state;
+	struct rate_table *table = make();
+	struct net_address one = numbered(1);
+	struct net_address two = numbered(2);
+	int retry_after_s = -1;
+
+	for (int i = 0; i < 10; i++)
+		assert_true(rate_take(table, &one, 10, SECOND, &retry_after_s));
+	assert_int_equal(retry_after_s, 0);
+	assert_false(rate_take(table, &one, 10, SECOND, &retry_after_s));
+	assert_int_equal(retry_after_s, 1);
+	assert_true(rate_take(table, &two, 10, SECOND, &retry_after_s));
+	assert_false(rate_take(table, &one, 10, SECOND + SECOND / 10 - 1, &retry_after_s));
+	assert_true(rate_take(table, &one, 10, SECOND + SECOND / 10, &retry_after_s));
+	assert_false(rate_take(table, &one, 10, SECOND + SECOND / 10, &retry_after_s));
+	for (int i = 0; i < 10; i++)
+		assert_true(rate_take(table, &one, 10, 9 * SECOND, &retry_after_s));
+	assert_false(rate_take(table, &one, 10, 9 * SECOND, &retry_after_s));
+	rate_table_free(table);
+}
+
+/* Why: 0 turns the limit off, and nothing is kept then. How: many at once. */
+static void zero_is_no_limit(void **state)
+{
+	(void)state;
+	struct rate_table *table = make();
+	struct net_address one = numbered(1);
+	int retry_after_s;
+
+	for (int i = 0; i < 1000; i++)
+		assert_true(rate_take(table, &one, 0, SECOND, &retry_after_s));
+	rate_table_free(table);
+}
+
+/* Why: memory is bounded whatever the number of addresses. How: far more clients than buckets, each of whom still gets
+ * its first token; a client that goes on asking all the while keeps its bucket. */
+static void many_clients_share_the_table(void **state)
+{
+	(void)state;
+	struct rate_table *table = make();
+	struct net_address busy = numbered(0);
+	int retry_after_s;
+
+	assert_true(rate_take(table, &busy, 1, SECOND, &retry_after_s));
+	for (unsigned i = 1; i < 4 * RATE_ADDRESSES_MAX; i++) {
+		struct net_address client = numbered(i);
+		assert_true(rate_take(table, &client, 1, SECOND + i, &retry_after_s));
+		assert_false(rate_take(table, &busy, 1, SECOND + i, &retry_after_s));
+	}
+	rate_table_free(table);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_bucket_holds_one_second),
+		cmocka_unit_test(zero_is_no_limit),
+		cmocka_unit_test(many_clients_share_the_table),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
