@@ -106,7 +106,13 @@ $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(call objects,$(UNIT_SUPPORT)) $(L
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(PACKAGE_LIBS)
 
-unit-programs: $(UNIT_BINS)
+# Programs that integration tests drive: tests/integration/programs/NAME.c
+INTEGRATION := $(patsubst tests/integration/programs/%.c,$(BUILD)/integration/%,$(wildcard tests/integration/programs/*.c))
+$(BUILD)/integration/%: $(BUILD)/obj/tests/integration/programs/%.o $(LIBROOMS) $(LIBCOMMON)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^ $(PACKAGE_LIBS)
+
+unit-programs: $(UNIT_BINS) $(INTEGRATION)
 unit: $(UNIT_BINS) ## build and run the unit tests
 	@$(PYTHON) tests/run.py unit
 

@@ -220,7 +220,6 @@ static rd_kafka_conf_t *make_conf(const struct kafka_consumer_options *options, 
 		{"session.timeout.ms", "10000"},
 		{"heartbeat.interval.ms", "2000"},
 		{"fetch.error.backoff.ms", "100"},
-		{"queued.min.messages", "20000"},
 	};
 	rd_kafka_conf_t *conf = kafka_conf_new(options->config, options->client_id, err);
 

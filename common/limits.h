@@ -97,7 +97,8 @@
 #define KAFKA_QUEUE_KBYTES_MAX 262144  /* 256 MiB under way in one producer: 20,000 × 13 KiB */
 #define KAFKA_PRODUCER_TOPICS_MAX 16   /* we have six */
 #define KAFKA_CONSUMER_TOPICS_MAX 16   /* the same */
-#define KAFKA_PREFETCH_KBYTES_MAX 32768 /* read ahead by one consumer: 0.3 s of 100 k/s at 1 KiB */
+#define KAFKA_PREFETCH_KBYTES_MAX 32768 /* read ahead by one consumer. A full read-ahead pauses the library for up to
+                                           a second, so it must last that long: 64 k/s at 512 B */
 
 /* Stripe's API */
 #define STRIPE_API_TIMEOUT_MS 10000       /* one read; Stripe answers in some hundred ms */
