@@ -219,8 +219,7 @@ static bool narrow(struct replay *replay, struct err *err)
 static bool prepare(struct replay *replay, struct err *err)
 {
 	bool verify = ctl_switch(replay->ctl, "verify") || replay->format == FORMAT_MSGPACK;
-	if (verify && (!audit_work_check(&replay->work, ctl_value(replay->ctl, "public-key"), NULL, err) ||
-		       !audit_work_anchor(&replay->work, err)))
+	if (verify && (!audit_work_check(&replay->work, NULL, err) || !audit_work_anchor(&replay->work, err)))
 		return false;
 	if (replay->format == FORMAT_MSGPACK) {
 		for (size_t i = 0; i < replay->work.slices.count; i++)

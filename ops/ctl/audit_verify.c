@@ -20,8 +20,7 @@ static bool verify_live(struct ctl *ctl, struct err *err)
 	struct audit_work work;
 	if (!audit_work_open(&work, ctl, ctl_value(ctl, "topic"), true, err))
 		return false;
-	bool good = audit_work_check(&work, ctl_value(ctl, "public-key"), ctl_value(ctl, "pin"), err) &&
-		    audit_work_anchor(&work, err) &&
+	bool good = audit_work_check(&work, ctl_value(ctl, "pin"), err) && audit_work_anchor(&work, err) &&
 		    topic_slices_read(ctl_config(ctl), &work.slices, "verifying", check_record, &work, err) &&
 		    audit_work_report(&work, ctl_out(ctl), err);
 	audit_work_close(&work);
@@ -131,10 +130,7 @@ static bool verify_file(struct ctl *ctl, const char *path, struct err *err)
 	struct offline offline = {0};
 	FILE *file = NULL;
 	bool good = false;
-	if (ctl_value(ctl, "public-key") == NULL)
-		return err_set(err, ERR_INVALID,
-			       "--public-key is missing: the file of the key that seals were signed with");
-	offline.key = sign_key_read_public(ctl_value(ctl, "public-key"), err);
+	offline.key = audit_public_key(ctl, err);
 	if (offline.key == NULL)
 		return false;
 	offline.parts = calloc(TOPIC_READER_PARTITIONS_MAX, sizeof(*offline.parts));

@@ -86,6 +86,18 @@ static bool make_check(struct audit_work *work, size_t i, struct err *err)
 	return head == NULL || chain_check_head(work->checks[i], head->next_offset - 1, head->head, err);
 }
 
+struct sign_key *audit_public_key(const struct ctl *ctl, struct err *err)
+{
+	const char *path = ctl_value(ctl, "public-key");
+	if (path == NULL)
+		path = ctl_config(ctl)->seal_public_key_file;
+	if (path[0] != '\0')
+		return sign_key_read_public(path, err);
+	(void)err_set(err, ERR_INVALID,
+		      "--public-key or seal_public_key_file is missing: the key that seals were signed with");
+	return NULL;
+}
+
 static bool take_pin(struct audit_work *work, const char *pin, struct err *err)
 {
 	uint8_t hash[SHA256_BYTES];
@@ -97,13 +109,10 @@ static bool take_pin(struct audit_work *work, const char *pin, struct err *err)
 	return true;
 }
 
-bool audit_work_check(struct audit_work *work, const char *public_key_path, const char *pin, struct err *err)
+bool audit_work_check(struct audit_work *work, const char *pin, struct err *err)
 {
 	assert(work->pg != NULL);
-	if (public_key_path == NULL)
-		return err_set(err, ERR_INVALID,
-			       "--public-key is missing: the file of the key that seals were signed with");
-	work->key = sign_key_read_public(public_key_path, err);
+	work->key = audit_public_key(work->ctl, err);
 	if (work->key == NULL || !take_pin(work, pin, err))
 		return false;
 	work->checks = calloc(work->slices.count + 1, sizeof(struct chain_check *));

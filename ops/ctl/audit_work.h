@@ -26,12 +26,15 @@ struct audit_work {
 MUSTCHECK bool audit_work_open(struct audit_work *work, struct ctl *ctl, const char *topic, bool with_postgres,
 			       struct err *err);
 /* Makes the checks: reads the public key, the seals and the gaps. `pin` is a seal's hash in hex, or NULL. */
-MUSTCHECK bool audit_work_check(struct audit_work *work, const char *public_key_path, const char *pin, struct err *err);
+MUSTCHECK bool audit_work_check(struct audit_work *work, const char *pin, struct err *err);
 /* Moves each slice's begin back to where its check can start. */
 MUSTCHECK bool audit_work_anchor(struct audit_work *work, struct err *err);
 /* Ends the checks and prints a row for each partition; false when any is not good. */
 MUSTCHECK bool audit_work_report(struct audit_work *work, FILE *to, struct err *err);
 void audit_work_close(struct audit_work *work);
+
+/* Of --public-key, else of the setting seal_public_key_file. NULL and err when there is none. */
+MUSTCHECK struct sign_key *audit_public_key(const struct ctl *ctl, struct err *err);
 
 /* The table that both kinds of verification print. */
 MUSTCHECK struct table *audit_table_new(void);

@@ -12,6 +12,43 @@ static const struct command_flag account_link_flags[] = {
 	{0},
 };
 
+static const struct command_flag offsets_show_flags[] = {
+	{"worker", "WORKER", "only this worker: subscription-sync, audit-log …"},
+	{0},
+};
+
+static const struct command_flag offsets_reset_flags[] = {
+	{"worker", "WORKER", "whose offset; required"},
+	{"topic", "TOPIC", "in which topic, by its short or full name; required"},
+	{"partition", "NUMBER", "in which partition; required"},
+	{"to", "OFFSET", "earliest, latest or an offset that the log has; required"},
+	{"dry-run", NULL, "show what would be done and change nothing"},
+	{0},
+};
+
+static const struct command_flag log_flags[] = {
+	{"program", "NAME", "only this program, by its name in admin_urls; all when not given"},
+	{0},
+};
+
+static const struct command_flag dead_letter_list_flags[] = {
+	{"worker", "WORKER", "only what this worker set aside"},
+	{"since", "TIME", "only what was set aside from this time on"},
+	{"limit", "NUMBER", "at most so many, oldest first; 10,000 when not given"},
+	{0},
+};
+
+static const struct command_flag dead_letter_redrive_flags[] = {
+	{"worker", "WORKER", "only what this worker set aside"},
+	{"since", "TIME", "only what was set aside from this time on"},
+	{"type", "TYPE", "only events of this type"},
+	{"limit", "NUMBER", "look at so many at most, oldest first; 10,000 when not given"},
+	{"again", NULL, "also what was redriven before"},
+	{"redrives-max", "NUMBER", "refuse what was redriven so often already; 3 when not given"},
+	{"dry-run", NULL, "show what would be sent and send nothing"},
+	{0},
+};
+
 static const struct command_flag audit_replay_flags[] = {
 	{"from", "TIME",
 	 "from this time on, as Kafka recorded it: 2026-11-23T15:00:00Z or a date; the log's start when not given"},
@@ -100,6 +137,69 @@ const struct command commands_table[] = {
 		 "--replace, when the account has another customer.",
 	 .flags = account_link_flags,
 	 .run = account_link_run},
+	{.words = "status",
+	 .arguments = "",
+	 .summary = "show the whole system on one screen",
+	 .details =
+		 "Shows every program's readiness, the topics, each worker's lag, the age of the last seals and the dead "
+		 "letters. Ends with the status of an unavailable part when something is not as it should be.",
+	 .run = status_run},
+	{.words = "offsets show",
+	 .arguments = "",
+	 .summary = "show where each worker stands in each partition",
+	 .details =
+		 "Shows the offset rows in Postgres beside the watermarks in Kafka. A row out of range stands still until "
+		 "it is reset.",
+	 .flags = offsets_show_flags,
+	 .run = offsets_show_run},
+	{.words = "offsets reset",
+	 .arguments = "",
+	 .summary = "move a worker's offset by hand",
+	 .details =
+		 "Moves one offset row of the present Kafka cluster, and records who did it and from where to where. "
+		 "Records in between are passed over, or read again. audit-log's offset only moves forward: its hash chain "
+		 "goes on behind a recorded gap. Try it with --dry-run first. The running worker notices by itself.",
+	 .flags = offsets_reset_flags,
+	 .run = offsets_reset_run},
+	{.words = "log level",
+	 .arguments = "[LEVEL]",
+	 .arguments_max = 1,
+	 .summary = "show or set what running programs log",
+	 .details =
+		 "Asks the programs that the setting admin_urls names for their log level, or sets it to error, warn, info "
+		 "or debug until they start again.",
+	 .flags = log_flags,
+	 .run = log_level_run},
+	{.words = "log trace",
+	 .arguments = "[TOPICS]",
+	 .arguments_max = 1,
+	 .summary = "show or switch trace topics of running programs",
+	 .details = "Like log level, for trace topics: http, kafka, pg, worker, stripe, comma-separated; or all, none.",
+	 .flags = log_flags,
+	 .run = log_trace_run},
+	{.words = "dead-letter list",
+	 .arguments = "",
+	 .summary = "show what workers set aside, and why",
+	 .details = "Shows the records that a worker could not apply, oldest first, with the reason.",
+	 .flags = dead_letter_list_flags,
+	 .run = dead_letter_list_run},
+	{.words = "dead-letter show",
+	 .arguments = "TOPIC PARTITION OFFSET",
+	 .arguments_min = 3,
+	 .arguments_max = 3,
+	 .summary = "show one record that was set aside",
+	 .details =
+		 "Reads the record from its own topic and shows it decoded. Topics hold no secrets and no card data.",
+	 .run = dead_letter_show_run},
+	{.words = "dead-letter redrive",
+	 .arguments = "",
+	 .summary = "send again what was set aside",
+	 .details =
+		 "Sends the records to their own topic again, with their own key, headers and id; workers that had them "
+		 "drop them by the id. Each redrive is counted before it is sent, and refused when there were too many, so "
+		 "that nothing goes round for ever. Try it with --dry-run first.",
+	 .flags = dead_letter_redrive_flags,
+	 .run = dead_letter_redrive_run},
 	{.words = "audit replay",
 	 .arguments = "",
 	 .summary = "show what the audit topics hold",

@@ -19,6 +19,16 @@ MUSTCHECK bool account_list_run(struct ctl *ctl, struct err *err);
 MUSTCHECK bool account_show_run(struct ctl *ctl, struct err *err);
 MUSTCHECK bool account_link_run(struct ctl *ctl, struct err *err);
 
+/* status.c, offsets.c, log.c, dead_letter.c */
+MUSTCHECK bool status_run(struct ctl *ctl, struct err *err);
+MUSTCHECK bool offsets_show_run(struct ctl *ctl, struct err *err);
+MUSTCHECK bool offsets_reset_run(struct ctl *ctl, struct err *err);
+MUSTCHECK bool log_level_run(struct ctl *ctl, struct err *err);
+MUSTCHECK bool log_trace_run(struct ctl *ctl, struct err *err);
+MUSTCHECK bool dead_letter_list_run(struct ctl *ctl, struct err *err);
+MUSTCHECK bool dead_letter_show_run(struct ctl *ctl, struct err *err);
+MUSTCHECK bool dead_letter_redrive_run(struct ctl *ctl, struct err *err);
+
 /* audit_replay.c, audit_verify.c */
 MUSTCHECK bool audit_replay_run(struct ctl *ctl, struct err *err);
 MUSTCHECK bool audit_verify_run(struct ctl *ctl, struct err *err);
