@@ -12,6 +12,13 @@ static const struct command_flag account_link_flags[] = {
 	{0},
 };
 
+static const struct command_flag topics_create_flags[] = {
+	{"partitions", "NUMBER", "of each topic that is made; 4 when not given"},
+	{"replication", "NUMBER", "of each topic that is made; the cluster's default when not given"},
+	{"dry-run", NULL, "show what there is and change nothing"},
+	{0},
+};
+
 static const struct command_flag offsets_show_flags[] = {
 	{"worker", "WORKER", "only this worker: subscription-sync, audit-log …"},
 	{0},
@@ -105,6 +112,14 @@ const struct command commands_table[] = {
 		 "program uses.",
 	 .flags = migrate_flags,
 	 .run = migrate_run},
+	{.words = "topics create",
+	 .arguments = "",
+	 .summary = "make the environment's topics",
+	 .details =
+		 "Makes the topics that are missing, with their retention and with LogAppendTime; what exists stays as it "
+		 "is. From a replication of 3 on, a write needs two replicas.",
+	 .flags = topics_create_flags,
+	 .run = topics_create_run},
 	{.words = "account create",
 	 .arguments = "NAME",
 	 .arguments_min = 1,

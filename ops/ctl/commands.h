@@ -19,6 +19,9 @@ MUSTCHECK bool account_list_run(struct ctl *ctl, struct err *err);
 MUSTCHECK bool account_show_run(struct ctl *ctl, struct err *err);
 MUSTCHECK bool account_link_run(struct ctl *ctl, struct err *err);
 
+/* topics.c */
+MUSTCHECK bool topics_create_run(struct ctl *ctl, struct err *err);
+
 /* status.c, offsets.c, log.c, dead_letter.c */
 MUSTCHECK bool status_run(struct ctl *ctl, struct err *err);
 MUSTCHECK bool offsets_show_run(struct ctl *ctl, struct err *err);
