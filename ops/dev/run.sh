@@ -107,14 +107,28 @@ postgres_dsn() { # ROLE
 
 password_file() { printf '%s/secrets/postgres_%s' "$VAR" "$1"; } # ROLE
 
+# Where watchpostctl status finds the programs.
+admin_urls() {
+	local node
+	for ((node = 0; node < NODES; node++)); do
+		printf '%s=http://127.0.0.1:%d,' "$(node_name "$node")" $((ADMIN_PORT + node))
+	done
+	printf 'watchpost-subscription-sync=http://127.0.0.1:%d,' "$SUBSCRIPTION_SYNC_ADMIN_PORT"
+	printf 'watchpost-audit-log=http://127.0.0.1:%d' "$AUDIT_LOG_ADMIN_PORT"
+}
+
+# node_name N: watchpost-ingress, watchpost-ingress-2 …
+node_name() { (($1 == 0)) && printf 'watchpost-ingress' || printf 'watchpost-ingress-%d' $(($1 + 1)); }
+
 write_config() {
 	if [[ ! -s $CONF ]]; then
 		cat >"$CONF" <<-END
-			# A development system's settings, made by the first make run. Change what you like: only the two lines with
-			# ports are kept up to date. Every setting: watchpost-ingress --sample-config
+			# A development system's settings, made by the first make run. Change what you like: only the three lines
+			# with ports are kept up to date. Every setting: watchpost-ingress --sample-config
 			environment = development
 			kafka_brokers =
 			postgres_dsn =
+			admin_urls =
 			postgres_password_file = $(password_file watchpost_ctl)
 			tls_certificate_file = $VAR/tls/server.pem
 			tls_key_file = $VAR/tls/server.key
@@ -123,7 +137,8 @@ write_config() {
 		END
 	fi
 	sed -i -E -e "s|^kafka_brokers =.*|kafka_brokers = 127.0.0.1:$KAFKA_PORT|" \
-		-e "s|^postgres_dsn =.*|postgres_dsn = $(postgres_dsn watchpost_ctl)|" "$CONF"
+		-e "s|^postgres_dsn =.*|postgres_dsn = $(postgres_dsn watchpost_ctl)|" \
+		-e "s|^admin_urls =.*|admin_urls = $(admin_urls)|" "$CONF"
 }
 
 # A wrong setting is told before the first server starts.
@@ -206,9 +221,6 @@ start_servers() {
 	wait -n || exit 1
 	BRANCHES=()
 }
-
-# node_name N: watchpost-ingress, watchpost-ingress-2 …
-node_name() { (($1 == 0)) && printf 'watchpost-ingress' || printf 'watchpost-ingress-%d' $(($1 + 1)); }
 
 start_program() { # NAME PROGRAM ROLE ADMIN_PORT FLAG…
 	local name=$1 program=$2 role=$3 admin=$4
