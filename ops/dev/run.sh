@@ -120,16 +120,6 @@ admin_urls() {
 # node_name N: watchpost-ingress, watchpost-ingress-2 …
 node_name() { (($1 == 0)) && printf 'watchpost-ingress' || printf 'watchpost-ingress-%d' $(($1 + 1)); }
 
-# Where watchpostctl finds each program's admin listener.
-admin_urls() {
-	local node urls=""
-	for ((node = 0; node < NODES; node++)); do
-		urls+="$(node_name "$node")=http://127.0.0.1:$((ADMIN_PORT + node)),"
-	done
-	urls+="watchpost-subscription-sync=http://127.0.0.1:$SUBSCRIPTION_SYNC_ADMIN_PORT,"
-	printf '%s' "${urls}watchpost-audit-log=http://127.0.0.1:$AUDIT_LOG_ADMIN_PORT"
-}
-
 write_config() {
 	if [[ ! -s $CONF ]]; then
 		cat >"$CONF" <<-END
@@ -145,11 +135,9 @@ write_config() {
 			stripe_secret_files = $VAR/secrets/stripe_webhook
 			seal_key_file = $VAR/secrets/seal.key
 			seal_public_key_file = $VAR/secrets/seal.pub
-			admin_urls =
 		END
 	fi
 	sed -i -E -e "s|^kafka_brokers =.*|kafka_brokers = 127.0.0.1:$KAFKA_PORT|" \
-		-e "s|^admin_urls =.*|admin_urls = $(admin_urls)|" \
 		-e "s|^postgres_dsn =.*|postgres_dsn = $(postgres_dsn watchpost_ctl)|" \
 		-e "s|^admin_urls =.*|admin_urls = $(admin_urls)|" "$CONF"
 }
