@@ -21,7 +21,7 @@ struct buf {
 
 /* No allocation yet; `len_max` > 0. */
 void buf_init(struct buf *b, size_t len_max);
-void buf_free(struct buf *b); /* legal on a zeroed buf and twice */
+void buf_free(struct buf *b);  /* legal on a zeroed buf and twice */
 void buf_clear(struct buf *b); /* keeps the storage */
 
 /* True when `more` bytes would stay within the bound. */

@@ -19,7 +19,7 @@ struct bytes {
 
 static inline struct bytes bytes_make(const void *data, size_t len)
 {
-	return (struct bytes){ .data = (const uint8_t *)data, .len = len };
+	return (struct bytes){.data = (const uint8_t *)data, .len = len};
 }
 
 /* A NUL-terminated string without its NUL; NULL becomes the empty view. */

@@ -3,8 +3,8 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "common/clock.h"
 #include "common/secret.h"
 
 struct load_maker {
@@ -44,7 +44,7 @@ static bool make_body(struct load_maker *maker, uint64_t serial, int64_t now_s, 
 
 static bool make_request(struct load_maker *maker, uint64_t serial, struct buf *out, char id[LOAD_ID_BYTES])
 {
-	int64_t now_s = (int64_t)time(NULL);
+	int64_t now_s = clock_wall_ms(clock_system()) / 1000;
 	(void)snprintf(id, LOAD_ID_BYTES, "evt_%s%012llu", maker->options.run, (unsigned long long)serial);
 	if (!make_body(maker, serial, now_s, id))
 		return false;

@@ -67,15 +67,16 @@ static void on_webhook(struct evhttp_request *req, void *unused)
 	json_t *event = json_loadb((const char *)body, len, 0, NULL);
 	json_t *object = json_object_get(json_object_get(event, "data"), "object");
 	const char *customer = json_string_value(json_object_get(object, "customer"));
-	json_t *out = json_pack("{s:s?, s:s?, s:s?, s:s?}", "event_id", json_string_value(json_object_get(event, "id")), "type",
-				json_string_value(json_object_get(event, "type")), "customer", customer, "status",
-				json_string_value(json_object_get(object, "status")));
+	json_t *out = json_pack("{s:s?, s:s?, s:s?, s:s?}", "event_id", json_string_value(json_object_get(event, "id")),
+				"type", json_string_value(json_object_get(event, "type")), "customer", customer,
+				"status", json_string_value(json_object_get(object, "status")));
 	char *value = out != NULL ? json_dumps(out, JSON_COMPACT) : NULL;
 	rd_kafka_resp_err_t err = RD_KAFKA_RESP_ERR__INVALID_ARG;
 	if (value != NULL && customer != NULL)
 		err = rd_kafka_producev(producer, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_KEY(customer, strlen(customer)),
-					RD_KAFKA_V_VALUE(value, strlen(value)), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-					RD_KAFKA_V_OPAQUE(req), RD_KAFKA_V_END);
+					RD_KAFKA_V_VALUE(value, strlen(value)),
+					RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_OPAQUE(req),
+					RD_KAFKA_V_END);
 	free(value);
 	json_decref(out);
 	json_decref(event);
@@ -116,7 +117,7 @@ int main(int argc, char **argv)
 	if (evhttp_bind_socket(http, "127.0.0.1", (unsigned short)strtol(argv[1], NULL, 10)) != 0)
 		return 1;
 	struct event *timer = event_new(base, -1, EV_PERSIST, on_timer, NULL);
-	struct timeval every = { .tv_usec = 1000 };
+	struct timeval every = {.tv_usec = 1000};
 	event_add(timer, &every);
 	event_base_dispatch(base);
 	return 0;
