@@ -1,0 +1,727 @@
+"""The HTTP engine over real sockets: W1 to W3, W5, W8, W9. Kafka is away, so webhooks are answered 503 at once.
+
+Requests are written byte by byte on raw sockets: what matters here is what no HTTP library sends.
+"""
+
+import pathlib
+import re
+import signal
+import socket
+import ssl
+import struct
+import subprocess
+import threading
+import time
+
+import pytest
+
+from ingress_fixture import Ingress, event, sign
+from postgres_fixture import free_port, wait_until
+
+NO_KAFKA = ["--kafka-brokers", "127.0.0.1:1"]
+TEXT = "/.well-known/security.txt"
+GET = f"GET {TEXT} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+TIMEOUTS_MS = {"head_timeout_ms": 600, "body_timeout_ms": 600, "idle_timeout_ms": 600, "write_timeout_ms": 600}
+
+
+@pytest.fixture(scope="module", name="plain")
+def plain_ingress():
+    with Ingress(NO_KAFKA) as ingress:
+        yield ingress
+
+
+@pytest.fixture(scope="module", name="quick")
+def impatient_ingress():
+    with Ingress(NO_KAFKA, **TIMEOUTS_MS) as ingress:
+        yield ingress
+
+
+def make_certificate(folder, name):
+    """A self-signed pair in cert.pem and key.pem of the folder."""
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                    "-keyout", folder / "key.pem", "-out", folder / "cert.pem", "-days", "2", "-subj", f"/CN={name}"],
+                   check=True, capture_output=True)
+    return {"tls": "true", "tls_certificate_file": folder / "cert.pem", "tls_key_file": folder / "key.pem"}
+
+
+@pytest.fixture(name="tls")
+def tls_ingress(tmp_path):
+    with Ingress(NO_KAFKA, **make_certificate(tmp_path, "first.example")) as ingress:
+        ingress.certificates = tmp_path
+        yield ingress
+
+
+class Client:
+    """A raw connection that reads answers one by one."""
+
+    def __init__(self, ingress, port=None, context=None, session=None, receive_buffer=None):
+        self.socket = socket.socket()
+        self.socket.settimeout(10)
+        if receive_buffer is not None:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.socket.connect(("127.0.0.1", port or ingress.port))
+        if context is not None:
+            self.socket = context.wrap_socket(self.socket, server_hostname="localhost", session=session)
+        self.pending = b""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+    def send(self, data):
+        self.socket.sendall(data)
+        return self
+
+    def more(self):
+        try:
+            data = self.socket.recv(65536)
+        except ConnectionResetError:
+            data = b""
+        self.pending += data
+        return data
+
+    def answer(self, head_only=False):
+        """(status, headers, body) of the next answer; headers in lower case."""
+        while b"\r\n\r\n" not in self.pending:
+            assert self.more(), f"closed after {self.pending!r}"
+        head, self.pending = self.pending.split(b"\r\n\r\n", 1)
+        lines = head.decode().split("\r\n")
+        status = int(lines[0].split(" ")[1])
+        headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines[1:])}
+        length = 0 if head_only or status == 100 else int(headers["content-length"])
+        while len(self.pending) < length:
+            assert self.more(), "closed within a body"
+        body, self.pending = self.pending[:length], self.pending[length:]
+        return status, headers, body
+
+    def closed(self):
+        """The server ends the connection, with nothing more in it."""
+        return self.pending == b"" and self.more() == b""
+
+
+def ask(ingress, data, **options):
+    with Client(ingress, **options) as client:
+        return client.send(data).answer()
+
+
+def lines_since(ingress, before):
+    return ingress.log_lines("request")[before:]
+
+
+def count_lines(ingress):
+    return len(ingress.log_lines("request"))
+
+
+def head_of(method="POST", path="/webhooks/stripe", **headers):
+    lines = [f"{method} {path} HTTP/1.1", "Host: localhost"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+# --- answers
+
+
+def test_every_answer_carries_the_same_headers(plain):
+    """Caches, sniffing browsers and support all depend on them. How: an answer of each kind, its headers, and what must
+    not be there; the request's id is the one in the log."""
+    for data in (GET, head_of("GET", "/nowhere"), head_of("PUT", TEXT), b"bad\r\n\r\n", head_of(Content_Length=0)):
+        status, headers, body = ask(plain, data)
+        assert {"date", "content-length", "cache-control", "x-content-type-options"} <= headers.keys()
+        assert headers["cache-control"] == "no-store" and headers["x-content-type-options"] == "nosniff"
+        assert "server" not in headers and "strict-transport-security" not in headers
+        [line] = plain.request_lines(id=headers["watchpost-request-id"])
+        assert int(line["status"]) == status
+        if status >= 400:
+            assert headers["content-type"] == "application/problem+json"
+            assert headers["watchpost-request-id"].encode() in body
+
+
+def test_methods_and_paths(plain):
+    """W3. How: a path that is not there, a wrong method with Allow, HEAD with the length of GET and no body."""
+    assert ask(plain, head_of("GET", "/nowhere"))[0] == 404
+    status, headers, _ = ask(plain, head_of("GET"))
+    assert (status, headers["allow"]) == (405, "POST")
+    status, headers, _ = ask(plain, head_of("POST", TEXT))
+    assert (status, headers["allow"]) == (405, "GET, HEAD")
+    assert ask(plain, head_of("BREW", TEXT))[0] == 501
+    length = len(ask(plain, GET)[2])
+    with Client(plain) as client:
+        status, headers, body = client.send(head_of("HEAD", TEXT)).answer(head_only=True)
+        assert (status, int(headers["content-length"]), body) == (200, length, b"")
+        assert client.send(GET).answer()[0] == 200, "a body behind HEAD would have been read as an answer"
+
+
+def test_security_txt_and_page(plain):
+    """RFC 9116 and the public page. How: the fields; the page holds every sentence of docs/security-page.txt, and its
+    policy allows its own style sheet and nothing else."""
+    status, headers, body = ask(plain, GET)
+    fields = dict(line.split(": ", 1) for line in body.decode().splitlines())
+    assert status == 200 and headers["content-type"].startswith("text/plain")
+    assert fields["Contact"] == "mailto:security@watchpost.systems"
+    assert fields["Canonical"] == "https://watchpost.systems/.well-known/security.txt"
+    assert fields["Policy"] == "https://watchpost.systems/security"
+    ahead_days = (time.mktime(time.strptime(fields["Expires"], "%Y-%m-%dT%H:%M:%SZ")) - time.time()) / 86400
+    assert 300 < ahead_days < 366
+
+    status, headers, body = ask(plain, head_of("GET", "/security"))
+    assert status == 200 and headers["content-type"] == "text/html; charset=utf-8"
+    html = body.decode()
+    text = re.sub(r"<style>.*?</style>|<[^>]+>", " ", html, flags=re.S)
+    flat = " ".join(text.split())
+    root = pathlib.Path(__file__).resolve().parents[2]
+    for line in (root / "docs/security-page.txt").read_text(encoding="utf-8").splitlines():
+        words = " ".join(line.split())
+        if words and not re.fullmatch(r"\d\.( \d\d)?", words):
+            assert words.replace(" .", ".") in re.sub(r" ([.,])", r"\1", flat), words
+    assert "default-src 'none'" in headers["content-security-policy"]
+    assert "<script" not in html and "http" not in html.replace("https://watchpost.systems", "")
+
+
+def test_the_page_is_what_the_text_makes(tmp_path):
+    """The header is made from the text. How: made again, it is the same."""
+    root = pathlib.Path(__file__).resolve().parents[2]
+    made = subprocess.run(["/usr/bin/python3", "-c", "import sys; sys.path.insert(0, 'ingress/routes'); "
+                           "import security_page as p; print(p.header(p.SOURCE.read_text(encoding='utf-8')), end='')"],
+                          cwd=root, check=True, capture_output=True, env={"PYTHONDONTWRITEBYTECODE": "1"}).stdout
+    assert made == (root / "ingress/routes/security_page.h").read_bytes()
+
+
+# --- connections
+
+
+def test_keep_alive_and_pipelining(plain):
+    """Answers stand in the order of the requests. How: many requests in one write, of two kinds, cut anywhere."""
+    webhook = head_of(Content_Length=2) + b"{}"
+    wanted = [200, 400] * 40
+    data = (GET + webhook) * 40
+    for cut in (len(data), 1000, 7):
+        with Client(plain) as client:
+            before = count_lines(plain)
+            for at in range(0, len(data), cut):
+                client.send(data[at:at + cut])
+            assert [client.answer()[0] for _ in wanted] == wanted
+            wait_until(lambda: len(lines_since(plain, before)) >= len(wanted), "the lines")
+            assert len(lines_since(plain, before)) == len(wanted)
+
+
+def test_a_long_pipeline_is_answered_while_it_is_sent():
+    """What is answered but not yet taken is bounded, so a long pipeline pauses and goes on. How: 20,000 requests from one
+    thread while another reads."""
+    count = 20000
+    with Ingress(NO_KAFKA) as ingress, Client(ingress) as client:
+        sender = threading.Thread(target=client.send, args=(GET * count,))
+        sender.start()
+        assert all(client.answer()[0] == 200 for _ in range(count))
+        sender.join()
+        wait_until(lambda: count_lines(ingress) >= count, "the lines")
+        assert count_lines(ingress) == count
+
+
+def test_versions_and_connection_options(plain):
+    """Who stays connected. How: HTTP/1.1 with and without close, HTTP/1.0 with and without keep-alive."""
+    with Client(plain) as client:
+        assert "connection" not in client.send(GET).answer()[1]
+        headers = client.send(head_of("GET", TEXT, Connection="close")).answer()[1]
+        assert headers["connection"] == "close" and client.closed()
+    with Client(plain) as client:
+        assert client.send(b"GET / HTTP/1.0\r\n\r\n").answer()[1]["connection"] == "close" and client.closed()
+    with Client(plain) as client:
+        old = f"GET {TEXT} HTTP/1.0\r\nConnection: keep-alive\r\n\r\n".encode()
+        for _ in range(2):
+            assert client.send(old).answer()[1]["connection"] == "keep-alive"
+
+
+def test_half_closed_clients_are_answered(plain):
+    """A client may end its side and wait. How: requests, then half-close, then all answers and the end."""
+    with Client(plain) as client:
+        client.send(GET * 3).socket.shutdown(socket.SHUT_WR)
+        assert [client.answer()[0] for _ in range(3)] == [200] * 3 and client.closed()
+
+
+def test_clients_that_go_away(plain):
+    """W9: also a request that nobody waits for any more has its line, and only one. How: a half head and a half body,
+    then the end or a reset; a silent connection has none."""
+    for data, abruptly in ((GET[:20], False), (GET[:20], True), (head_of(Content_Length=9) + b"x", False),
+                           (head_of(Content_Length=9) + b"x", True)):
+        before = count_lines(plain)
+        with Client(plain) as client:
+            client.send(data)
+            time.sleep(0.05)
+            if abruptly:
+                client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        wait_until(lambda: len(lines_since(plain, before)) == 1, "its line")
+        assert (lines_since(plain, before)[0]["status"], lines_since(plain, before)[0]["reason"]) == ("499", "client_gone")
+    before = count_lines(plain)
+    with Client(plain):
+        pass
+    time.sleep(0.2)
+    assert lines_since(plain, before) == []
+
+
+# --- bodies
+
+
+def test_chunked_bodies(plain):
+    """A body is the same however it is framed. How: one signed event plain, in chunks of every small size, and with
+    extensions and trailers; all pass the signature, so Kafka is what is missing."""
+    body = event("chunked")
+    extra = {"Stripe-Signature": sign(body)}
+    assert ask(plain, head_of(Content_Length=len(body), **extra) + body)[0] == 503
+    for size in (1, 2, 7, 64, len(body)):
+        chunks = b"".join(b"%x;a=b\r\n%s\r\n" % (len(body[i:i + size]), body[i:i + size])
+                          for i in range(0, len(body), size)) + b"0\r\nX-Trailer: y\r\n\r\n"
+        with Client(plain) as client:
+            client.send(head_of(Transfer_Encoding="chunked", **extra) + chunks + GET)
+            status, headers, _ = client.answer()
+            assert (status, headers["retry-after"]) == (503, "1")
+            assert client.answer()[0] == 200, "what follows the body is the next request"
+    with Client(plain) as client:
+        client.send(head_of(Transfer_Encoding="chunked", **extra))
+        for byte in chunks:
+            client.send(bytes([byte]))
+        assert client.answer()[0] == 503
+
+
+def test_bodies_over_the_limit(plain):
+    """413 both when declared and when counted, and it arrives though the client goes on sending. How: a declared length
+    over the limit, chunks that pass it, a body where none is wanted; one of exactly the limit is read."""
+    limit = 524288
+    with Client(plain) as client:
+        client.send(head_of(Content_Length=limit) + b"x" * limit)
+        assert client.answer()[0] == 400, "the signature is missing"
+    for data in (head_of(Content_Length=limit + 1) + b"x" * (limit + 1),
+                 head_of(Transfer_Encoding="chunked") + b"80001\r\n" + b"x" * 0x80001,
+                 head_of(Transfer_Encoding="chunked") + b"40000\r\n" + b"x" * 0x40000 + b"\r\n40001\r\n" + b"x" * 0x40001,
+                 head_of("GET", TEXT, Content_Length=1) + b"x"):
+        with Client(plain) as client:
+            client.send(data)
+            status, headers, _ = client.answer()
+            assert (status, headers["connection"]) == (413, "close") and client.closed()
+
+
+def test_expect_100_continue(plain):
+    """The interim answer says that the body is wanted, so it comes only after route and limits agreed. How: an accepted,
+    a refused, an unknown expectation, and a body that came along."""
+    expect = {"Expect": "100-continue"}
+    with Client(plain) as client:
+        client.send(head_of(Content_Length=2, **expect))
+        assert client.answer()[0] == 100
+        assert client.send(b"{}").answer()[0] == 400
+        assert client.send(head_of(Content_Length=2, **expect) + b"{}").answer()[0] == 400
+    for data, status in ((head_of(path="/nowhere", Content_Length=2, **expect), 404),
+                         (head_of(Content_Length=999999, **expect), 413), (head_of(Expect="magic"), 417)):
+        with Client(plain) as client:
+            assert client.send(data).answer()[0] == status and client.closed()
+
+
+# --- bad input
+
+SMUGGLED = [
+    head_of(Content_Length=5, Transfer_Encoding="chunked") + b"0\r\n\r\n" + GET,
+    head_of(Transfer_Encoding="chunked", Content_Length=5) + b"0\r\n\r\n" + GET,
+    head_of(Transfer_Encoding="xchunked") + b"0\r\n\r\n" + GET,
+    head_of(Transfer_Encoding="gzip, chunked") + b"0\r\n\r\n" + GET,
+    b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n" + GET,
+    b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n" + GET,
+    b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n12345" + GET,
+    b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +5\r\n\r\n12345" + GET,
+    b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0x5\r\n\r\n12345" + GET,
+    b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + GET,
+    b"GET / HTTP/1.1\nHost: a\n\n" + GET,
+    b"GET / HTTP/1.1\r\nHost: a\r\nX: a\rY: b\r\n\r\n" + GET,
+    b"GET / HTTP/1.1\r\nHost: a\r\nX: a\0b\r\n\r\n" + GET,
+    b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n" + GET,
+    b"GET / HTTP/1.1\r\n\r\n" + GET,
+    b"GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n" + GET,
+    b"GET /a%2fb HTTP/1.1\r\nHost: a\r\n\r\n" + GET,
+    b"GET /a/../security HTTP/1.1\r\nHost: a\r\n\r\n" + GET,
+    b"\r\n" + GET,
+    b"\x16\x03\x01\x00\xa5\x01",
+    head_of(Transfer_Encoding="chunked") + b"5 \r\nhello\r\n0\r\n\r\n" + GET,
+    head_of(Transfer_Encoding="chunked") + b"5;a\nhello\r\n0\r\n\r\n" + GET,
+    head_of(Transfer_Encoding="chunked") + b"5\nhello\r\n0\r\n\r\n" + GET,
+    head_of(Transfer_Encoding="chunked") + b"4\r\nhello\r\n0\r\n\r\n" + GET,
+    head_of(Transfer_Encoding="chunked") + b"0\r\nX : y\r\n\r\n" + GET,
+]
+
+
+@pytest.mark.parametrize("data", SMUGGLED, ids=range(len(SMUGGLED)))
+def test_ambiguous_requests_end_the_connection(plain, data):
+    """A request hidden behind an ambiguous one must not be answered. How: each class with a good request behind it: one
+    400, closed, one line; in one write and in two."""
+    for cut in (len(data), len(data) // 2):
+        before = count_lines(plain)
+        with Client(plain) as client:
+            client.send(data[:cut])
+            time.sleep(0.01)
+            try:
+                client.send(data[cut:])
+            except OSError:
+                pass  # already refused
+            status, headers, _ = client.answer()
+            assert (status, headers["connection"]) == (400, "close") and client.closed()
+        wait_until(lambda: lines_since(plain, before), "its line")
+        time.sleep(0.02)
+        assert [line["status"] for line in lines_since(plain, before)] == ["400"]
+
+
+def test_oversized_heads(plain):
+    """431, 414 and 505 by their bounds. How: a long head, many headers, a long target, other versions."""
+    for data, status in ((b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 20000, 431),
+                         (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: y\r\n" * 100 + b"\r\n", 431),
+                         (b"GET /" + b"a" * 3000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414),
+                         (b"GET / HTTP/2.0\r\n\r\n", 505)):
+        with Client(plain) as client:
+            assert client.send(data).answer()[0] == status and client.closed()
+
+
+# --- deadlines
+
+
+def test_slow_heads(quick):
+    """Slow clients cannot hold a slot. How: a byte every 50 ms does not move the head's deadline: 408 and a line; a
+    silent connection is closed without one."""
+    started = time.monotonic()
+    with Client(quick) as client:
+        for byte in GET:
+            try:
+                client.send(bytes([byte]))
+            except OSError:
+                break
+            if time.monotonic() - started > 1:
+                break
+            time.sleep(0.05)
+        status, headers, _ = client.answer()
+        assert status == 408 and client.closed()
+    [line] = quick.request_lines(id=headers["watchpost-request-id"])
+    assert line["reason"] == "head_timeout" and 500_000 < int(line["age_us"]) < 1_500_000
+    before = count_lines(quick)
+    started = time.monotonic()
+    with Client(quick) as client:
+        assert client.closed() and 0.5 < time.monotonic() - started < 2
+    assert lines_since(quick, before) == []
+
+
+def test_slow_bodies(quick):
+    """The same for a body. How: a byte every 50 ms."""
+    with Client(quick) as client:
+        client.send(head_of(Content_Length=1000))
+        for _ in range(20):
+            try:
+                client.send(b"x")
+            except OSError:
+                break
+            time.sleep(0.05)
+        status, headers, _ = client.answer()
+        assert status == 408 and client.closed()
+    assert quick.request_lines(id=headers["watchpost-request-id"])[0]["reason"] == "body_timeout"
+
+
+def test_idle_connections(quick):
+    """A connection between requests is kept for a while, then closed. How: two requests with a pause, then none."""
+    with Client(quick) as client:
+        assert client.send(GET).answer()[0] == 200
+        time.sleep(0.3)
+        assert client.send(GET).answer()[0] == 200
+        started = time.monotonic()
+        assert client.closed() and 0.4 < time.monotonic() - started < 2
+
+
+def test_clients_that_do_not_read(quick):
+    """Answers that nobody takes must not stay. How: a pipeline of pages into a tiny receive buffer; after the write
+    deadline the connection is gone and counted."""
+    series = 'watchpost_http_connection_timeouts_total{deadline="write"}'
+    before = quick.metric(series)
+    with Client(quick, receive_buffer=4096) as client:
+        client.socket.setblocking(False)
+        data = head_of("GET", "/security") * 2000
+        deadline = time.monotonic() + 10
+        while quick.metric(series) == before:
+            assert time.monotonic() < deadline, "the connection stays"
+            try:
+                data = data[client.socket.send(data):] or data
+            except BlockingIOError:
+                time.sleep(0.05)
+            except ConnectionError:
+                break
+        wait_until(lambda: quick.metric(series) == before + 1, "the time-out to be counted")
+
+
+# --- limits
+
+
+def test_connection_limits():
+    """Memory is bounded by connections in all and of one address. How: up to each limit; one more is closed, and when
+    one goes the next is served."""
+    for limits in ({"connections_max": 3}, {"connections_per_address_max": 3}):
+        with Ingress(NO_KAFKA, **limits) as ingress:
+            clients = [Client(ingress) for _ in range(3)]
+            assert all(client.send(GET).answer()[0] == 200 for client in clients)
+            with Client(ingress) as over:
+                assert over.closed()
+            clients.pop().socket.close()
+            wait_until(lambda: ingress.metric("watchpost_http_connections") == 2, "the connection to go")
+            with Client(ingress) as client:
+                assert client.send(GET).answer()[0] == 200
+            for client in clients:
+                client.socket.close()
+
+
+def test_webhook_rate():
+    """One address cannot take all. How: a burst over the rate: 429 with Retry-After before the body is read; other routes
+    are not touched; a second later it is served again."""
+    with Ingress(NO_KAFKA, webhook_rate_per_s=5) as ingress:
+        webhook = head_of(Content_Length=2) + b"{}"
+        answers = [ask(ingress, webhook) for _ in range(8)]
+        assert [status for status, _, _ in answers].count(429) >= 2 and answers[0][0] == 400
+        limited = next(answer for answer in answers if answer[0] == 429)
+        assert int(limited[1]["retry-after"]) >= 1 and b'"rate_limited"' in limited[2]
+        assert ask(ingress, GET)[0] == 200
+        time.sleep(1.1)
+        assert ask(ingress, webhook)[0] == 400
+
+
+# --- TLS
+
+
+def context_of(lowest=None, highest=None, alpn=None):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.minimum_version = lowest or ssl.TLSVersion.TLSv1_2
+    if highest is not None:
+        context.maximum_version = highest
+    if alpn is not None:
+        context.set_alpn_protocols(alpn)
+    return context
+
+
+def name_of(client):
+    der = client.socket.getpeercert(binary_form=True)
+    text = subprocess.run(["openssl", "x509", "-inform", "DER", "-noout", "-subject"], input=der, check=True,
+                          capture_output=True).stdout.decode()
+    return re.search(r"CN ?= ?(\S+)", text).group(1)
+
+
+def test_tls_versions(tls):
+    """TLS 1.2 or higher (the security page). How: each version alone; a plain request on the TLS port; HSTS is sent."""
+    for version, name in ((ssl.TLSVersion.TLSv1_2, "TLSv1.2"), (ssl.TLSVersion.TLSv1_3, "TLSv1.3")):
+        with Client(tls, context=context_of(version, version)) as client:
+            status, headers, _ = client.send(GET).answer()
+            assert status == 200 and client.socket.version() == name
+            assert headers["strict-transport-security"] == "max-age=63072000; includeSubDomains"
+    with pytest.warns(DeprecationWarning):
+        old = context_of(ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1)
+    with pytest.raises(ssl.SSLError):
+        Client(tls, context=old)
+    with Client(tls) as client:
+        client.send(GET)
+        while client.more():
+            pass
+        assert b"HTTP/" not in client.pending
+    assert tls.metric('watchpost_http_connections_refused_total{reason="tls"}') == 2
+
+
+def test_tls_alpn(tls):
+    """A client that wants another protocol must learn it in the handshake. How: http/1.1 among others, none, only h2."""
+    with Client(tls, context=context_of(alpn=["h2", "http/1.1"])) as client:
+        assert client.socket.selected_alpn_protocol() == "http/1.1"
+    with Client(tls, context=context_of()) as client:
+        assert client.socket.selected_alpn_protocol() is None and client.send(GET).answer()[0] == 200
+    with pytest.raises(ssl.SSLError):
+        Client(tls, context=context_of(alpn=["h2"]))
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
+def test_tls_resumption(tls, version):
+    """A handshake costs more than a hundred requests. How: the session of one connection opens the next, also after a
+    reload of the certificate."""
+    context = context_of(version, version)
+    with Client(tls, context=context) as client:
+        assert client.send(GET).answer()[0] == 200
+        session = client.socket.session
+    with Client(tls, context=context, session=session) as client:
+        assert client.send(GET).answer()[0] == 200 and client.socket.session_reused
+    tls.signal(signal.SIGHUP)
+    wait_until(lambda: tls.log_lines("reloaded"), "the reload")
+    with Client(tls, context=context, session=session) as client:
+        assert client.send(GET).answer()[0] == 200 and client.socket.session_reused
+
+
+def test_tls_large_and_small_pieces(tls):
+    """Records and requests do not line up. How: a large body in one write, a request in records of one byte, many in
+    one record."""
+    with Client(tls, context=context_of()) as client:
+        body = b"x" * 400000
+        assert client.send(head_of(Content_Length=len(body)) + body).answer()[0] == 400
+        for byte in GET:
+            client.send(bytes([byte]))
+        assert client.answer()[0] == 200
+        client.send(GET * 100)
+        assert [client.answer()[0] for _ in range(100)] == [200] * 100
+        pages = [client.answer() for _ in range(50) if client.send(head_of("GET", "/security"))]
+        assert {status for status, _, _ in pages} == {200}
+
+
+def test_sighup_changes_the_certificate(tls):
+    """Certificates change every few weeks and connections live on. How: a connection before, a new certificate, SIGHUP:
+    the old connection is still served, a new one sees the new name; a broken file changes nothing and is logged."""
+    with Client(tls, context=context_of()) as before:
+        assert before.send(GET).answer()[0] == 200 and name_of(before) == "first.example"
+        make_certificate(tls.certificates, "second.example")
+        tls.signal(signal.SIGHUP)
+        wait_until(lambda: tls.log_lines("reloaded"), "the reload")
+        with Client(tls, context=context_of()) as after:
+            assert after.send(GET).answer()[0] == 200 and name_of(after) == "second.example"
+        assert before.send(GET).answer()[0] == 200
+        (tls.certificates / "cert.pem").write_text("no certificate")
+        tls.signal(signal.SIGHUP)
+        wait_until(lambda: tls.log_lines("reload_failed"), "the refusal")
+        assert "cert.pem" in tls.log_lines("reload_failed")[0]["error"]
+        with Client(tls, context=context_of()) as after:
+            assert after.send(GET).answer()[0] == 200 and name_of(after) == "second.example"
+        assert before.send(GET).answer()[0] == 200
+
+
+def test_redirects(tmp_path):
+    """The plain port speaks to whoever forgot the s, and does nothing else. How: target, query and host are kept, the
+    port is ours, methods and unknown paths too; without a usable host 400; no HSTS over plain HTTP."""
+    redirect_port = free_port()
+    with Ingress(NO_KAFKA, redirect_port=redirect_port, **make_certificate(tmp_path, "a.example")) as ingress:
+        for data, where in ((b"GET /a?b=c HTTP/1.1\r\nHost: a.example:80\r\n\r\n", "a.example:%d/a?b=c"),
+                            (b"POST /webhooks/stripe HTTP/1.1\r\nHost: [::1]:80\r\nContent-Length: 2\r\n\r\n{}",
+                             "[::1]:%d/webhooks/stripe")):
+            with Client(ingress, port=redirect_port) as client:
+                status, headers, _ = client.send(data).answer()
+                assert (status, headers["location"]) == (308, "https://" + where % ingress.port)
+                assert headers["connection"] == "close" and "strict-transport-security" not in headers
+                assert client.closed()
+        assert ask(ingress, b"GET / HTTP/1.0\r\n\r\n", port=redirect_port)[0] == 400
+
+
+# --- PROXY protocol
+
+
+def proxy_header(address, command=0x21, family=0x11):
+    block = socket.inet_aton(address) + socket.inet_aton("192.0.2.1") + struct.pack("!HH", 1234, 443)
+    return b"\r\n\r\n\x00\r\nQUIT\n" + bytes([command, family]) + struct.pack("!H", len(block)) + block
+
+
+def test_proxy_protocol(tmp_path):
+    """Behind a balancer limits must count the client, not the balancer. How: with TLS behind the header; two clients by
+    their own addresses have limits of their own; the balancer's check counts as itself; no header, version 1 and a broken
+    one are refused without an answer."""
+    settings = make_certificate(tmp_path, "a.example")
+    with Ingress(NO_KAFKA, proxy_protocol_from="127.0.0.0/8", connections_per_address_max=2, **settings) as ingress:
+        def connect(header, cut=None):
+            raw = socket.create_connection(("127.0.0.1", ingress.port), timeout=10)
+            raw.sendall(header[:cut])
+            if cut is not None:
+                time.sleep(0.02)
+                raw.sendall(header[cut:])
+            return raw
+
+        def served(raw):
+            try:
+                secured = context_of().wrap_socket(raw)
+                secured.sendall(GET)
+                return secured.recv(65536).startswith(b"HTTP/1.1 200"), secured
+            except (ssl.SSLError, ConnectionError):
+                return False, raw
+
+        kept = []
+        for address, cut, good in (("203.0.113.1", None, True), ("203.0.113.1", 5, True), ("203.0.113.1", 20, False),
+                                   ("203.0.113.2", 17, True), ("203.0.113.2", None, True)):
+            result, stream = served(connect(proxy_header(address), cut))
+            kept.append(stream)
+            assert result == good, address
+        result, stream = served(connect(proxy_header("203.0.113.1", command=0x20)))
+        assert result, "the balancer's own check"
+        kept.append(stream)
+        for bad in (b"PROXY TCP4 203.0.113.1 192.0.2.1 1 443\r\n", proxy_header("203.0.113.3", command=0x31),
+                    proxy_header("203.0.113.3", family=0x31), b""):
+            result, stream = served(connect(bad))
+            kept.append(stream)
+            assert not result
+        assert ingress.metric('watchpost_http_connections_refused_total{reason="proxy_header"}') == 4
+        for stream in kept:
+            stream.close()
+
+
+def test_proxy_protocol_is_not_taken_from_strangers(plain):
+    """Whoever is not a balancer could name any client. How: the header from an untrusted peer is a bad request."""
+    assert ask(plain, proxy_header("203.0.113.1") + GET)[0] == 400
+
+
+# --- the process
+
+
+def test_sigterm_drains():
+    """A restart must not cut who is being served. How: an idle connection is closed at once; a half request is finished
+    and answered with close; nobody new gets in; exit status 0."""
+    with Ingress(NO_KAFKA, drain_timeout_ms=5000) as ingress:
+        with Client(ingress) as idle, Client(ingress) as busy:
+            assert idle.send(GET).answer()[0] == 200
+            busy.send(head_of(Content_Length=2) + b"{")
+            time.sleep(0.1)
+            ingress.signal(signal.SIGTERM)
+            assert idle.closed()
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", ingress.port), timeout=2)
+            assert ingress.process.poll() is None
+            status, headers, _ = busy.send(b"}").answer()
+            assert (status, headers["connection"]) == (400, "close") and busy.closed()
+        assert ingress.process.wait(10) == 0
+
+
+def test_sigterm_does_not_wait_for_ever():
+    """A client that sends no more must not keep the process. How: a half request and a short drain."""
+    with Ingress(NO_KAFKA, drain_timeout_ms=300) as ingress:
+        with Client(ingress) as busy:
+            busy.send(head_of(Content_Length=2) + b"{")
+            time.sleep(0.1)
+            started = time.monotonic()
+            assert ingress.terminate(10) == 0
+            assert 0.2 < time.monotonic() - started < 5
+            assert busy.closed()
+        assert [line["reason"] for line in ingress.log_lines("request")] == ["client_gone"]
+
+
+def test_health_and_metrics():
+    """Orchestrators ask these. How: alive; not ready without a broker, with the reason; metrics that count."""
+    with Ingress(NO_KAFKA) as ingress:
+        assert ingress.admin("/healthz") == (200, "alive\n")
+        assert ingress.admin("/readyz") == (503, "kafka_down\n")
+        assert ask(ingress, GET)[0] == 200
+        series = 'watchpost_http_requests_total{route="security_txt",code="200"}'
+        wait_until(lambda: ingress.metric(series) == 1, "the count")
+        text = ingress.admin("/metrics")[1]
+        names = set(re.findall(r"^# TYPE (\S+)", text, re.M))
+        assert {"watchpost_build_info", "watchpost_produce_inflight", "watchpost_ingest_ack_seconds",
+                "watchpost_signature_failures_total"} <= names
+        assert all(line.startswith("#") or re.fullmatch(r'[a-z_]+(\{[^{}]*\})? -?[0-9.]+', line)
+                   for line in text.splitlines())
+
+
+def test_log_level_changes_at_run_time():
+    """An operator looks closer without a restart. How: SIGUSR1 brings one level more, SIGUSR2 one less; at debug with the
+    http topic on, states are traced."""
+    with Ingress(NO_KAFKA, log_trace="http") as ingress:
+        ingress.signal(signal.SIGUSR1)
+        wait_until(lambda: ingress.log_lines("log_level_changed"), "the change")
+        assert ask(ingress, GET)[0] == 200
+        wait_until(lambda: ingress.log_lines("request_state"), "a trace line")
+        ingress.signal(signal.SIGUSR2)
+        wait_until(lambda: len(ingress.log_lines("log_level_changed")) == 2, "the change back")
+
+
+def test_faults_of_configuration_are_told(tmp_path):
+    """Whoever starts it wrong must read why. How: TLS without a certificate, a port that is taken, a bad balancer list."""
+    for settings, word in (({"tls": "true"}, "tls_certificate_file"),
+                           ({"proxy_protocol_from": "10.0.0.0/33"}, "proxy_protocol_from"),
+                           ({"listen_address": "nowhere"}, "listen_address")):
+        with pytest.raises(AssertionError, match=word):
+            Ingress(NO_KAFKA, **settings)
