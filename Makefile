@@ -116,6 +116,12 @@ unit-programs: $(UNIT_BINS) $(INTEGRATION)
 unit: $(UNIT_BINS) ## build and run the unit tests
 	@$(PYTHON) tests/run.py unit
 
+# C programs that integration tests build for themselves and run against real servers: tests/integration/c/.
+$(BUILD)/integration/%: $(BUILD)/obj/tests/integration/c/%.o $(LIBCOMMON)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(PACKAGE_LIBS)
+
 # --- fuzz targets: tests/fuzz/fuzz_*.c, clang's libFuzzer with sanitizers ----------------------------
 
 FUZZ := $(wildcard tests/fuzz/fuzz_*.c)

@@ -366,8 +366,6 @@ static void note_failure(struct pg_pipe *pipe, const PGresult *raw)
 {
 	struct err err = {0};
 
-	if (pipe->verdict.outcome == PG_FAILED) /* the first step's failure is the reason of the others' */
-		return;
 	(void)pg_error_from_result(pipe->conn, raw, pipe->verdict.sqlstate, &err);
 	pipe->verdict.outcome = PG_FAILED;
 	pipe->verdict.code = err.code;
