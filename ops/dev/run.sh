@@ -24,7 +24,6 @@ READY_DEADLINE_S=30
 STARTED_MS=$(now_ms)
 CONF=$VAR/watchpost.conf
 WORKERS=(watchpost-subscription-sync watchpost-audit-log)
-BRANCHES=()
 
 # --- before anything is started -------------------------------------------------------------------
 
@@ -209,18 +208,12 @@ start_topics() {
 	step topics ready "$since"
 }
 
-# Both at once, each in a process group of its own so that an interrupted start ends whole; the first failure ends
-# the other.
+# Both at once; the first failure ends the start.
 start_servers() {
-	set -m
 	start_database &
-	BRANCHES+=("-$!")
 	start_topics &
-	BRANCHES+=("-$!")
-	set +m
 	wait -n || exit 1
 	wait -n || exit 1
-	BRANCHES=()
 }
 
 start_program() { # NAME PROGRAM ROLE ADMIN_PORT FLAG…
@@ -340,13 +333,13 @@ ended_parts() {
 	done
 }
 
-show_until_stopped() {
-	local ended
+# Follows the logs until a part ends by itself.
+watch_system() {
+	local ended=
+	say "Ctrl-C stops everything. The log:"
 	tail --pid=$$ -q -n 0 -F "$VAR"/log/watchpost-*.log 2>/dev/null &
-	TAIL=$!
-	while ended=$(ended_parts); [[ -z $ended ]]; do
-		sleep 0.5 &
-		wait $!
+	until ended=$(ended_parts) && [[ -n $ended ]]; do
+		sleep 0.5
 	done
 	for ended in $ended; do
 		complain "$ended ended by itself; everything is stopped. Its last lines:"
@@ -355,28 +348,7 @@ show_until_stopped() {
 	exit 1
 }
 
-# However run.sh ends, unless it hands over to `make stop`.
-on_exit() {
-	local status=$?
-	trap - EXIT
-	trap '' INT TERM HUP
-	[[ -z ${TAIL:-} ]] || kill "$TAIL" 2>/dev/null || true
-	if ((${#BRANCHES[@]} > 0)); then
-		kill -- "${BRANCHES[@]}" 2>/dev/null || true
-		wait "${BRANCHES[@]#-}" 2>/dev/null || true
-	fi
-	say "Stopping."
-	stop_everything
-	exit "$status"
-}
-
-main() {
-	check_options
-	refuse_second
-	check_ports
-	trap on_exit EXIT
-	trap 'exit 0' INT TERM HUP
-	process_record run.sh $$
+start_system() {
 	say "Watchpost, development, in $(short_path "$VAR")/"
 	prepare
 	start_servers
@@ -387,13 +359,47 @@ main() {
 	write_pids
 	write_dev_env
 	print_welcome
+}
+
+# attended COMMAND: in a process group of its own, while this shell does nothing but wait. A signal that arrives in the
+# middle of a command substitution can upset bash (5.2), and killing the group ends whatever was under way.
+attended() {
+	set -m
+	"$@" &
+	GROUP=$!
+	set +m
+	wait "$GROUP" || exit 1
+}
+
+# However run.sh ends, unless it hands over to `make stop`.
+on_exit() {
+	local status=$?
+	trap - EXIT
+	trap '' INT TERM HUP
+	if [[ -n $GROUP ]]; then
+		kill -- "-$GROUP" 2>/dev/null || true
+		wait "$GROUP" 2>/dev/null || true
+	fi
+	say "Stopping."
+	stop_everything
+	exit "$status"
+}
+
+main() {
+	check_options
+	refuse_second
+	check_ports
+	process_record run.sh $$
+	GROUP=
+	trap on_exit EXIT
+	trap 'exit 0' INT TERM HUP
+	attended start_system
 	if [[ -n ${DETACH:-} && ${DETACH:-} != 0 ]]; then
 		trap - EXIT INT TERM HUP
 		rm -f "$VAR/run/run.sh"
 		return
 	fi
-	say "Ctrl-C stops everything. The log:"
-	show_until_stopped
+	attended watch_system
 }
 
 main

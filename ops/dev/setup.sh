@@ -151,7 +151,7 @@ require_node_modules() {
 		folder=${lock%/*}
 		[[ $folder/node_modules/.package-lock.json -nt $lock ]] && continue
 		say "setup: npm ci in $folder"
-		as_caller npm --prefix "$folder" ci --no-audit --no-fund --loglevel=error ||
+		as_caller npm --prefix "$folder" ci --no-audit --no-fund --loglevel=error >/dev/null ||
 			fail "npm ci failed in $folder"
 		touch "$folder/node_modules/.package-lock.json"
 	done < <(find tests -name package-lock.json -not -path '*/node_modules/*' | sort)
