@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 
+import confluent_kafka.admin
 import msgpack
 import pytest
 
@@ -136,20 +137,42 @@ def plant(node, path=""):
     return 4242424242424242 if isinstance(node, (int, float)) else "canary_4242424242424242"
 
 
-def test_canaries_in_every_field_stop_at_the_door(kafka, ingress):
-    # Promise 4. Every fixture, with canaries planted wherever the list does not allow, ends in Kafka without any.
+CANARIES = (b"canary", b"42424242", (4242424242424242).to_bytes(8, "big"))
+
+
+def assert_no_canary_passes(kafka, ingress, bodies):
+    """Each body is answered 200 and kept; no record and no log line holds a canary."""
     before = total(kafka)
-    for path in FIXTURES:
-        body = json.dumps(plant(json.loads(path.read_text()))).encode()
-        assert ingress.post_signed(body).status == 200, path.name
-    records = kafka.records(TOPIC)
-    assert total(kafka) - before == len(FIXTURES) >= 25
-    for record in records:
+    for body in bodies:
+        assert ingress.post_signed(body).status == 200, body[:200]
+    assert total(kafka) - before == len(bodies)
+    for record in kafka.records(TOPIC):
         everything = record.key() + record.value() + repr(record.headers()).encode()
-        for canary in (b"canary", b"42424242", (4242424242424242).to_bytes(8, "big")):
-            assert canary not in everything
-    ingress.request_lines(len(FIXTURES))
+        assert not [canary for canary in CANARIES if canary in everything], everything
+    ingress.request_lines(len(bodies))
     assert "canary" not in ingress.log_text() and "42424242" not in ingress.log_text()
+
+
+def test_canaries_in_every_field_of_whole_events(kafka, ingress):
+    # Promise 4. Every fixture, with canaries planted wherever the list does not allow, ends in Kafka without any.
+    assert len(FIXTURES) >= 25
+    assert_no_canary_passes(kafka, ingress, [json.dumps(plant(json.loads(p.read_text()))).encode() for p in FIXTURES])
+
+
+def test_canaries_in_every_field_of_every_resource(kafka, ingress):
+    # The same with Stripe's own example of each of its resources as data.object: what no fixture of ours thought of.
+    done = subprocess.run(["go", "mod", "download", "-json", "github.com/stripe/stripe-mock"], cwd=HERE / "stripe_mock",
+                          capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    fixtures = pathlib.Path(json.loads(done.stdout)["Dir"]) / "embedded/openapi/fixtures3.json"
+    resources = json.loads(fixtures.read_text(encoding="utf-8"))["resources"]
+    assert len(resources) > 100
+    bodies = []
+    for n, (name, resource) in enumerate(sorted(resources.items())):
+        kind = "customer.subscription.updated" if name == "subscription" else f"{name}.updated"
+        whole = json.loads(event(f"resource{n}", kind, data={"object": resource}))
+        bodies.append(json.dumps(plant(whole)).encode())
+    assert_no_canary_passes(kafka, ingress, bodies)
 
 
 # --- what is refused
@@ -314,6 +337,37 @@ def test_the_deadline_is_ours(kafka, ingress):
     assert request_line(ingress, stripe_event="evt_late")["reason"] == "deadline_passed"
     wait_until(lambda: ingress.post_signed(event("after")).status == 200, "the broker to answer again")
     wait_until(lambda: ingress.metric("watchpost_produce_inflight") == 0, "every ticket to come back")
+
+
+def test_a_record_that_the_broker_refuses_is_no_200(kafka):
+    # Promise 1: an answer from Kafka is not enough, it must be a yes. The topic takes no record over 64 bytes.
+    admin = kafka.admin()
+
+    def limit(size):
+        resource = confluent_kafka.admin.ConfigResource("topic", TOPIC, set_config={
+            "message.timestamp.type": "LogAppendTime", "max.message.bytes": str(size)})
+        admin.alter_configs([resource])[resource].result(20)
+
+    answers = {}
+
+    def refused(ingress):
+        """One more event; the broker learns of the limit a moment after the controller did."""
+        name = f"limit{len(answers)}"
+        answers[f"evt_{name}"] = ingress.post_signed(event(name))
+        return answers[f"evt_{name}"].status != 200
+
+    with Ingress(kafka.settings()) as ingress:
+        ingress.wait_ready()
+        limit(64)
+        try:
+            wait_until(lambda: refused(ingress), "the broker to refuse a record")
+        finally:
+            limit(1048588)
+        last = list(answers)[-1]
+        assert answers[last].status == 503 and int(answers[last].headers["retry-after"]) > 0
+        assert request_line(ingress, stripe_event=last)["reason"] == "kafka_failed"
+        assert [len(found(kafka, name)) for name in answers] == [1] * (len(answers) - 1) + [0]
+        wait_until(lambda: not refused(ingress), "the broker to take records again")
 
 
 def test_a_full_queue_is_said_at_once(kafka):
