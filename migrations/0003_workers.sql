@@ -91,6 +91,8 @@ begin
     if p_next_offset <= p_expected_offset then
         raise exception 'an offset row only moves forward' using errcode = 'WP400';
     end if;
+    -- A process that stops dead in its transaction holds the row no longer than Kafka leaves it the partition.
+    perform set_config('idle_in_transaction_session_timeout', '10s', true);
     update wp.worker_offsets o
     set next_offset = p_next_offset, chain_head = p_chain_head, updated_at = now()
     where o.worker = p_worker and o.cluster_id = p_cluster_id and o.topic = p_topic and o.partition = p_partition

@@ -5,12 +5,18 @@
 #include "common/log.h"
 #include "workers/runtime/internal.h"
 
-static enum batch_result sort_failure(const struct worker *worker, const struct err *err)
+/* Before the rollback, which clears what the server said. */
+static enum batch_result sort_failure(struct worker *worker, const struct err *err)
 {
 	if (err->code == ERR_UNAVAILABLE || err->code == ERR_TIMEOUT)
 		return BATCH_AWAY;
-	if (err->code == ERR_INVALID && pg_failed_by_item(worker->pg))
+	/* idle_in_transaction_session_timeout: this process had stopped dead for a while (api.worker_advance). */
+	if (strcmp(pg_sqlstate(worker->pg), "25P03") == 0)
+		return BATCH_AWAY;
+	if (err->code == ERR_INVALID && pg_failed_by_item(worker->pg)) {
+		memcpy(worker->item_error_class, pg_sqlstate(worker->pg), sizeof(worker->item_error_class) - 1);
 		return BATCH_BY_ITEM;
+	}
 	return BATCH_FATAL;
 }
 
@@ -89,14 +95,12 @@ static enum batch_result set_aside(struct worker *worker, struct worker_partitio
 {
 	struct worker_batch one = {
 		.topic = partition->topic, .partition = partition->partition, .items = item, .count = 1};
-	char class[3] = "";
 	struct err reason = *err;
 	if (item->undecodable)
 		(void)err_set(&reason, ERR_INVALID, "%s", item->decode_error);
-	else
-		memcpy(class, pg_sqlstate(worker->pg), 2);
-	const struct dead_letter_cause cause = {
-		.reason = reason.text, .error_class = item->undecodable ? "decode" : class, .attempts = attempts};
+	const struct dead_letter_cause cause = {.reason = reason.text,
+						.error_class = item->undecodable ? "decode" : worker->item_error_class,
+						.attempts = attempts};
 	return dead_letter(worker, partition, &one, &cause, err);
 }
 

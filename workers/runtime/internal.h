@@ -54,6 +54,7 @@ struct worker {
 	struct retry retry;           /* pending: partitions are paused, nothing is applied */
 	struct worker_item *items;    /* BATCH_ITEMS_MAX */
 	struct kafka_record *records; /* BATCH_ITEMS_MAX */
+	char item_error_class[3];     /* SQLSTATE class of the last failure that was an item's fault */
 	int64_t tick_due_ns;
 	bool failed; /* something that no retry heals: leave with `failure` */
 	struct err failure;

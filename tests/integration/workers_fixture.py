@@ -1,0 +1,314 @@
+"""Workers against a real PostgreSQL and a real Kafka, with events written by an encoder of its own.
+
+    with WorkerSystem() as system:
+        system.send(subscription_event("sub_1", "cus_1", "active", created_s=100))
+        with system.worker("subscription-sync") as worker:
+            system.wait_for_rows("select ... from report.subscriptions ...", [...])
+
+Everything listens on free loopback ports and lies in a temporary folder that goes away at the end.
+"""
+
+import contextlib
+import datetime
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+import confluent_kafka
+import confluent_kafka.admin
+import msgpack
+
+from postgres_fixture import BUILD, ROOT, PostgresCluster, alive, free_port, wait_until
+
+KAFKA_SCRIPT = ROOT / "ops/dev/kafka/kafka.sh"
+TOPICS = ("stripe", "agent", "spend", "access", "access-changes", "dead-letter")
+PREFIX = "watchpost.development."
+
+
+class Broker:
+    """One Kafka broker in a folder of its own."""
+
+    def __init__(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="watchpost-kafka-"))
+        self.port = free_port()
+        self.controller_port = free_port()
+        self.start()
+
+    def script(self, *words):
+        done = subprocess.run([KAFKA_SCRIPT, words[0], self.folder, *map(str, words[1:])], capture_output=True, text=True,
+                              timeout=120, check=False)
+        if done.returncode != 0:
+            raise RuntimeError(f"kafka.sh {words[0]}: {done.stdout} {done.stderr}")
+
+    def start(self):
+        self.script("start", self.port, self.controller_port)
+
+    def stop(self):
+        self.script("stop")
+
+    def become_new_cluster(self):
+        """The broker comes back empty on the same port, as a cluster with another id."""
+        self.stop()
+        shutil.rmtree(self.folder)
+        self.folder.mkdir()
+        self.start()
+
+    def close(self):
+        with contextlib.suppress(RuntimeError):
+            self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def address(self):
+        return f"127.0.0.1:{self.port}"
+
+    def admin(self):
+        return confluent_kafka.admin.AdminClient({"bootstrap.servers": self.address})
+
+    def make_topics(self, partitions=4):
+        topics = [confluent_kafka.admin.NewTopic(PREFIX + name, partitions, 1, config={
+            "message.timestamp.type": "LogAppendTime"}) for name in TOPICS]
+        admin = self.admin()  # its futures die with it
+        for future in admin.create_topics(topics).values():
+            future.result(30)
+        wait_until(lambda: all(p.leader >= 0 for name in TOPICS
+                               for p in admin.list_topics(PREFIX + name, 20).topics[PREFIX + name].partitions.values()),
+                   "leaders of the topics")
+        wait_until(lambda: all(self.ends(name) is not None for name in TOPICS), "the topics to answer")
+
+    def cluster_id(self):
+        return self.admin().list_topics(timeout=20).cluster_id
+
+    def ends(self, topic):
+        """Partition -> high watermark; None while a new topic has no leader yet."""
+        consumer = confluent_kafka.Consumer({"bootstrap.servers": self.address, "group.id": "reader"})
+        try:
+            partitions = consumer.list_topics(PREFIX + topic, timeout=20).topics[PREFIX + topic].partitions
+            return {p: consumer.get_watermark_offsets(confluent_kafka.TopicPartition(PREFIX + topic, p), timeout=20)[1]
+                    for p in partitions}
+        except confluent_kafka.KafkaException:
+            return None
+        finally:
+            consumer.close()
+
+    def delete_before(self, topic, partition, offset):
+        """What retention does: the log begins at `offset`. (Kafka's own tool; librdkafka's Python wrapper has no call.)"""
+        plan = self.folder / "delete.json"
+        plan.write_text(json.dumps({"version": 1, "partitions": [
+            {"topic": PREFIX + topic, "partition": partition, "offset": offset}]}), encoding="ascii")
+        done = subprocess.run([KAFKA_SCRIPT, "tool", "org.apache.kafka.tools.DeleteRecordsCommand", "--bootstrap-server",
+                               self.address, "--offset-json-file", plan], capture_output=True, text=True, timeout=60,
+                              check=False)
+        assert done.returncode == 0, done.stderr
+
+
+class Worker:
+    """One worker process; its log lines are dictionaries."""
+
+    def __init__(self, system, kind, **settings):
+        self.system = system
+        self.kind = kind
+        self.admin_port = free_port()
+        self.log = system.folder / f"{kind}-{time.monotonic_ns()}.log"
+        role = "watchpost_" + kind.replace("-", "_")
+        given = {"kafka-brokers": system.broker.address, "admin-port": self.admin_port, **settings}
+        flags = [text for name, value in given.items() for text in ("--" + name.replace("_", "-"), str(value))]
+        with self.log.open("wb") as out:
+            self.process = subprocess.Popen([BUILD / f"bin/watchpost-{kind}", *system.postgres.settings(role), *flags],
+                                            stdout=out, stderr=subprocess.STDOUT)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.kill()
+            self.process.wait()
+
+    def lines(self, event=None):
+        found = []
+        for line in self.log.read_text(encoding="utf-8", errors="replace").splitlines():
+            fields = dict(re.findall(r'(\w+)=("(?:[^"\\]|\\.)*"|\S*)', line))
+            if event is None or fields.get("event") == event:
+                found.append({k: v.strip('"') for k, v in fields.items()})
+        return found
+
+    def wait_for(self, event, count=1, seconds=30):
+        wait_until(lambda: len(self.lines(event)) >= count or self.process.poll() is not None, f"{self.kind}: {event}",
+                   seconds)
+        assert len(self.lines(event)) >= count, self.log.read_text()[-2000:]
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def stop(self, seconds=30):
+        """SIGTERM, and the exit status."""
+        self.signal(signal.SIGTERM)
+        return self.process.wait(seconds)
+
+    def get(self, path):
+        """(status, text) of the admin listener."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError:
+            return 0, ""  # it does not listen (yet, or any more)
+
+    def metric(self, name, **labels):
+        """Sum of the samples of `name` that carry these labels."""
+        total = 0.0
+        for line in self.get("/metrics")[1].splitlines():
+            match = re.fullmatch(rf"{name}(?:\{{(.*)\}})? (\S+)", line)
+            if match and all(f'{k}="{v}"' in (match[1] or "") for k, v in labels.items()):
+                total += float(match[2])
+        return total
+
+
+class WorkerSystem:
+    """PostgreSQL with the schema, and one Kafka broker with the topics."""
+
+    def __init__(self, partitions=4, **server_settings):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="watchpost-workers-"))
+        self.postgres = self.broker = None
+        try:
+            self.postgres = PostgresCluster(fsync=False, **server_settings)
+            self.postgres.migrate()
+            self.broker = Broker()
+            self.broker.make_topics(partitions)
+        except BaseException:
+            self.close()
+            raise
+        self.sent = 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        for part in (self.broker, self.postgres):
+            if part is not None:
+                part.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def worker(self, kind, **settings):
+        return Worker(self, kind, **settings)
+
+    def query(self, sql, parameters=None):
+        return self.postgres.query(sql, parameters)
+
+    def wait_for_rows(self, sql, rows, seconds=40):
+        found = []
+
+        def same():
+            found[:] = self.query(sql)
+            return found == rows
+
+        try:
+            wait_until(same, "rows", seconds)
+        except AssertionError:
+            assert found == rows, sql
+        return found
+
+    def producer(self):
+        return confluent_kafka.Producer({"bootstrap.servers": self.broker.address, "acks": "all", "linger.ms": 5,
+                                         "queue.buffering.max.messages": 1000000, "partitioner": "murmur2_random"})
+
+    def send(self, *events, topic="stripe", partition=None):
+        """Writes events (dictionaries of subscription_event & co.) and waits until Kafka has all of them."""
+        failed = []
+        producer = self.producer()
+        for event in events:
+            arguments = {"key": event["key"], "value": event["value"], "headers": event["headers"]}
+            if partition is not None:
+                arguments["partition"] = partition
+            producer.produce(PREFIX + topic, on_delivery=lambda error, _: error and failed.append(error), **arguments)
+            producer.poll(0)
+        assert producer.flush(60) == 0 and not failed, failed
+        self.sent += len(events)
+
+    def read_all(self, topic):
+        """Every record of a topic."""
+        consumer = confluent_kafka.Consumer({"bootstrap.servers": self.broker.address, "group.id": "reader",
+                                             "enable.auto.commit": False, "enable.partition.eof": True})
+        records = []
+        try:
+            for partition in consumer.list_topics(PREFIX + topic, timeout=20).topics[PREFIX + topic].partitions:
+                place = confluent_kafka.TopicPartition(PREFIX + topic, partition)
+                low, high = consumer.get_watermark_offsets(place, timeout=20)
+                place.offset = low
+                consumer.assign([place] if low < high else [])
+                while low < high:
+                    message = consumer.poll(20)
+                    assert message is not None, "the end of the partition"
+                    if message.error() is not None:
+                        assert message.error().code() == confluent_kafka.KafkaError._PARTITION_EOF, message.error()
+                        break
+                    records.append(message)
+                    low = message.offset() + 1
+        finally:
+            consumer.close()
+        return records
+
+    def offsets(self, worker, topic="stripe"):
+        """Partition -> next offset, of the cluster that is there."""
+        return dict(self.query("select partition, next_offset from wp.worker_offsets where worker = %s and topic = %s and "
+                               "cluster_id = %s", (worker, PREFIX + topic, self.broker.cluster_id())))
+
+    def wait_until_read(self, worker, topic="stripe", seconds=60):
+        """The worker's offset rows stand at the end of the topic."""
+        ends = {p: end for p, end in self.broker.ends(topic).items() if end > 0}
+        wait_until(lambda: {p: o for p, o in self.offsets(worker, topic).items() if p in ends} == ends,
+                   f"{worker} to read {ends}, is at {self.offsets(worker, topic)}", seconds)
+
+
+# --- events ---------------------------------------------------------------------------------------------------------
+
+COUNT = iter(range(1, 10**9))
+
+
+def event(kind, payload, key=None, time_ms=None):
+    """A record of the CloudEvents Kafka binding. `payload` is what the value holds, except event_id, which is filled in."""
+    event_id = payload.setdefault("event_id", f"evt_test{next(COUNT):08d}")
+    when = datetime.datetime.fromtimestamp((time_ms or time.time() * 1000) / 1000, datetime.timezone.utc)
+    headers = {"ce_specversion": "1.0", "ce_id": event_id, "ce_type": "watchpost." + kind,
+               "ce_source": "//watchpost.systems/development/ingress",
+               "ce_time": when.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z",
+               "ce_dataschema": f"urn:watchpost:schema:watchpost.{kind}:1", "content-type": "application/msgpack"}
+    return {"key": (key or payload.get("customer") or event_id).encode(), "value": msgpack.packb(payload),
+            "headers": [(name, value.encode()) for name, value in headers.items()], "event_id": event_id}
+
+
+def subscription_event(subscription, customer, status, created_s=1700000000, change="updated", **more):
+    """watchpost.stripe.subscription; `change` is the last word of Stripe's type."""
+    return event("stripe.subscription", {"stripe_type": f"customer.subscription.{change}", "created_s": created_s,
+                                         "livemode": False, "customer": customer, "subscription": subscription,
+                                         "object_id": subscription, "status": status, "cancel_at_period_end": False, **more})
+
+
+def checkout_event(customer, reference=None, created_s=1700000000, **more):
+    payload = {"stripe_type": "checkout.session.completed", "created_s": created_s, "livemode": False,
+               "customer": customer, "mode": "subscription", **more}
+    if reference is not None:
+        payload["client_reference_id"] = reference
+    return event("stripe.checkout", payload)
+
+
+def other_event(customer, stripe_type="invoice.paid", kind="stripe.other", created_s=1700000000):
+    return event(kind, {"stripe_type": stripe_type, "created_s": created_s, "livemode": False, "customer": customer})
+
+
+__all__ = ["PREFIX", "WorkerSystem", "Worker", "alive", "checkout_event", "event", "other_event", "subscription_event",
+           "wait_until", "os"]
