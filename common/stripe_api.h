@@ -32,7 +32,7 @@ struct stripe_subscription {
 	char customer[STRIPE_ID_BYTES_MAX + 1];
 	enum subscription_status status;
 	int64_t created_s;
-	int64_t period_end_s; /* 0: not told; since 2025-03-31 it stands on the items: the latest one */
+	int64_t period_end_s; /* 0: not told; since 2025-03-31 it stands on the items: the earliest one */
 	bool cancel_at_period_end;
 	bool livemode;
 };

@@ -19,13 +19,14 @@ static bool take_text(struct json_scan *scan, char *out, size_t cap)
 	return true;
 }
 
+/* The least of those that are positive, when there are several. */
 static bool take_i64(struct json_scan *scan, int64_t *out)
 {
 	enum json_token token = json_scan_next(scan);
 	if (token != JSON_SCAN_NUMBER)
 		return json_scan_skip_rest(scan, token);
 	int64_t value = 0;
-	if (json_scan_i64(scan, &value) && value > *out)
+	if (json_scan_i64(scan, &value) && value > 0 && (*out == 0 || value < *out))
 		*out = value;
 	return true;
 }
@@ -61,7 +62,7 @@ static bool take_id(struct json_scan *scan, char *out, size_t cap)
 	}
 }
 
-/* The latest current_period_end of items.data[]. */
+/* The earliest current_period_end of items.data[], as in ingress/stripe/projection.h. */
 static bool take_item(struct json_scan *scan, struct stripe_subscription *out)
 {
 	for (;;) {
