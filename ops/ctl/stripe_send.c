@@ -1,3 +1,4 @@
+/* `watchpostctl stripe send`: signs samples or a file as Stripe does, posts them, shows the answers. */
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>

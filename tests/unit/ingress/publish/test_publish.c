@@ -6,7 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
-#include <unistd.h>
+#include <time.h>
 
 #include <pthread.h>
 
@@ -52,6 +52,13 @@ struct post {
 static struct post posts[POSTS_MAX];
 static size_t post_count;
 
+static void nap(void)
+{
+	const struct timespec millisecond = {.tv_nsec = 1000000};
+
+	(void)nanosleep(&millisecond, NULL);
+}
+
 /* --- what publish.c calls ------------------------------------------------------------------------- */
 
 static struct kafka_producer *const PRODUCER = (struct kafka_producer *)(void *)&sends;
@@ -89,7 +96,7 @@ struct kafka_ticket *kafka_producer_poll(struct kafka_producer *producer, int ti
 	to_deliver = NULL;
 	pthread_mutex_unlock(&lock);
 	if (list == NULL)
-		usleep(1000);
+		nap();
 	return list;
 }
 
@@ -218,7 +225,7 @@ static size_t posts_wait(size_t wanted)
 		pthread_mutex_lock(&lock);
 		seen = post_count;
 		pthread_mutex_unlock(&lock);
-		usleep(1000);
+		nap();
 	}
 	return seen;
 }

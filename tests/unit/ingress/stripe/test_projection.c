@@ -13,8 +13,11 @@
 #include "ingress/stripe/projection.h"
 #include "tests/unit/support/stripe_fixtures.h"
 
-#define HEAD                                                                                                           \
-	"\"id\":\"evt_1\",\"object\":\"event\",\"type\":\"customer.subscription.updated\",\"created\":1769000000,\"livemode\":false"
+/* clang-format off */
+#define HEAD \
+	"\"id\":\"evt_1\",\"object\":\"event\",\"type\":\"customer.subscription.updated\"," \
+	"\"created\":1769000000,\"livemode\":false"
+/* clang-format on */
 #define EVENT(object) "{" HEAD ",\"data\":{\"object\":" object "}}"
 
 static enum stripe_projection_result project(const char *body, struct stripe_projection *out)
@@ -109,12 +112,14 @@ static void period_end_is_found_in_both_places(void **state)
 	} cases[] = {
 		{EVENT("{\"current_period_end\":1771592000}"), 1771592000},
 		{EVENT("{\"items\":{\"data\":[{\"current_period_end\":1771592001}]}}"), 1771592001},
-		{EVENT("{\"items\":{\"data\":[{\"current_period_end\":1771592001}]},\"current_period_end\":1771592009}"),
+		{EVENT("{\"items\":{\"data\":[{\"current_period_end\":1771592001}]},"
+		       "\"current_period_end\":1771592009}"),
 		 1771592009},
 		{EVENT("{\"items\":{\"data\":[{\"current_period_end\":1800000000},{\"current_period_end\":1771592001},"
 		       "{\"current_period_end\":1790000000}]}}"),
 		 1771592001},
-		{EVENT("{\"items\":{\"data\":[{\"current_period_end\":null},{},7,{\"current_period_end\":1771592001}]}}"),
+		{EVENT("{\"items\":{\"data\":[{\"current_period_end\":null},{},7,"
+		       "{\"current_period_end\":1771592001}]}}"),
 		 1771592001},
 		{EVENT("{\"current_period_end\":null,\"items\":{\"data\":[]}}"), 0},
 		{EVENT("{\"current_period_end\":\"1771592000\",\"items\":[1,{\"data\":2}]}"), 0},
@@ -143,7 +148,8 @@ static void expanded_objects_give_their_id(void **state)
 	expect(EVENT("{\"customer\":\"cus_1\",\"subscription\":\"sub_1\"}"), &p);
 	assert_text(p.customer, "cus_1");
 	assert_text(p.subscription, "sub_1");
-	expect(EVENT("{\"customer\":{\"name\":\"N N\",\"id\":\"cus_2\",\"card\":{\"id\":\"card_1\"}},\"subscription\":{\"id\":\"sub_2\"}}"),
+	expect(EVENT("{\"customer\":{\"name\":\"N N\",\"id\":\"cus_2\",\"card\":{\"id\":\"card_1\"}},"
+		     "\"subscription\":{\"id\":\"sub_2\"}}"),
 	       &p);
 	assert_text(p.customer, "cus_2");
 	assert_text(p.subscription, "sub_2");
@@ -282,7 +288,8 @@ static void thin_events_are_read(void **state)
 	json_decref(event);
 
 	expect("{\"object\":\"v2.core.event\",\"id\":\"evt_1\",\"type\":\"a\",\"livemode\":true,"
-	       "\"created\":\"2026-01-21T13:53:20.999+01:00\",\"context\":\"org_1/acct_2\",\"data\":{\"object\":{\"id\":\"x\"}}}",
+	       "\"created\":\"2026-01-21T13:53:20.999+01:00\",\"context\":\"org_1/acct_2\","
+	       "\"data\":{\"object\":{\"id\":\"x\"}}}",
 	       &p);
 	assert_int_equal(p.created_s, 1769000000);
 	assert_text(p.account, "");
