@@ -135,6 +135,14 @@ $(BUILD)/bin/fuzz_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(LIBROOMS) $(LIBCOMMON)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(PACKAGE_LIBS)
 
+# --- what one step of a request costs, without HTTP and Kafka: tests/bench/micro_*.c ------------------
+
+micro-programs: $(patsubst tests/bench/%.c,$(BUILD)/bin/%,$(wildcard tests/bench/micro_*.c))
+$(BUILD)/bin/micro_%: $(BUILD)/obj/tests/bench/micro_%.o $(LIBROOMS) $(LIBCOMMON)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(PACKAGE_LIBS)
+
 # --- verbs ------------------------------------------------------------------------------------------
 
 help: ## list every verb
