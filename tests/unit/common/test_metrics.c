@@ -10,6 +10,7 @@
 #include <cmocka.h>
 #include <pthread.h>
 
+#include "common/limits.h"
 #include "common/metrics.h"
 
 static const char *const ROUTES[] = {"a", "b"};
@@ -111,12 +112,14 @@ static void a_full_buffer_is_told(void **state)
 	metrics_free(m);
 }
 
-enum { THREADS = 24, ADDS = 20000 };
+enum { THREADS = 2 * METRIC_SHARDS, ADDS = 400000 };
+static pthread_barrier_t barrier;
 
 static void *add_many(void *cookie)
 {
 	struct metrics *m = cookie;
 
+	(void)pthread_barrier_wait(&barrier);
 	for (int i = 0; i < ADDS; i++) {
 		metrics_add(m, LABELLED, (size_t)i % 6, 1);
 		metrics_observe_us(m, SECONDS, 1, 1);
@@ -133,6 +136,7 @@ static void no_count_is_lost_between_threads(void **state)
 	pthread_t threads[THREADS];
 	uint64_t sum = 0;
 
+	assert_int_equal(pthread_barrier_init(&barrier, NULL, THREADS), 0);
 	for (size_t i = 0; i < THREADS; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, add_many, m), 0);
 	for (size_t i = 0; i < THREADS; i++)
@@ -141,6 +145,7 @@ static void no_count_is_lost_between_threads(void **state)
 		sum += metrics_value(m, LABELLED, series);
 	assert_int_equal(sum, THREADS * ADDS);
 	assert_int_equal(metrics_value(m, SECONDS, 1), THREADS * ADDS);
+	(void)pthread_barrier_destroy(&barrier);
 	metrics_free(m);
 }
 

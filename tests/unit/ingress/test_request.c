@@ -306,9 +306,11 @@ static void pipelined_requests_are_answered_in_order(void **state)
 	struct harness *h = *state;
 	struct request *req = wait_for_kafka(h, 3000);
 
+	size_t before = block_buf_len(connection_in(connection(h)));
 	send_text(h, PAGE);
 	send_text(h, PAGE);
 	assert_string_equal(received(h), "");
+	assert_int_equal(block_buf_len(connection_in(connection(h))), before); /* left in the kernel */
 	come_back(h, req);
 	const char *answers = received(h);
 	assert_int_equal(count_of(answers, "HTTP/1.1 200 OK"), 3);
@@ -384,6 +386,20 @@ static void deadlines_are_not_moved_by_trickling(void **state)
 	assert_non_null(strstr(answer, "408 Request Timeout"));
 	assert_non_null(strstr(answer, "Connection: close"));
 	assert_log(h, 2, "status=408 reason=head_timeout");
+}
+
+/* Why: handshake and first head share one deadline; a first byte late must not buy more time. How: the first byte just
+ * before the deadline, counted from the accept. */
+static void the_first_head_is_counted_from_the_accept(void **state)
+{
+	struct harness *h = *state;
+
+	clock_fake_advance_ms(&h->clock, 999);
+	send_text(h, "G");
+	assert_string_equal(received(h), "");
+	clock_fake_advance_ms(&h->clock, 1);
+	(void)turn(h);
+	assert_non_null(strstr(received(h), "408 Request Timeout"));
 }
 
 static void a_body_has_its_own_deadline(void **state)
@@ -473,6 +489,7 @@ int main(void)
 		LIVE(drain_ends_in_time),
 		LIVE(drain_closes_idle_connections),
 		LIVE(deadlines_are_not_moved_by_trickling),
+		LIVE(the_first_head_is_counted_from_the_accept),
 		LIVE(a_body_has_its_own_deadline),
 		LIVE(silent_connections_are_closed),
 		LIVE(idle_connections_are_closed),
