@@ -13,6 +13,7 @@ enum {
 	ERROR_BYTES = 256,
 	DESTROY_MS = 2000,
 	SOCKET_TIMEOUT_MS = 10000,
+	TRY_MS = 2000,
 	STEP_MS = 100 /* between two tries of what the cluster answers with "not yet" */
 };
 
@@ -255,17 +256,25 @@ bool kafka_admin_partitions(struct kafka_admin *admin, const char *topic, int ti
 
 /* --- offsets --------------------------------------------------------------------------------------- */
 
-/* Leadership that just moved is answered with "not leader" or "unavailable": asked again until the deadline. */
+/* Right after a leader was lost the library goes on asking it. So no try may take all the time, and before the next
+ * one the library is made to learn who leads. */
 static bool query_until(struct kafka_admin *admin, const struct kafka_partition *at, int64_t deadline_ms,
 			int64_t *offset, struct err *err)
 {
 	for (;;) {
-		if (kafka_query_offset(admin->rk, at->topic, at->partition, at->offset, kafka_remaining_ms(deadline_ms),
-				       offset, err))
+		int remaining_ms = kafka_remaining_ms(deadline_ms);
+		struct err ignored;
+		int32_t partitions;
+
+		if (kafka_query_offset(admin->rk, at->topic, at->partition, at->offset,
+				       remaining_ms < TRY_MS ? remaining_ms : TRY_MS, offset, err))
 			return true;
-		if (err->code != ERR_UNAVAILABLE || kafka_remaining_ms(deadline_ms) == 0)
+		if ((err->code != ERR_UNAVAILABLE && err->code != ERR_TIMEOUT) || kafka_remaining_ms(deadline_ms) == 0)
 			return false;
 		kafka_rest_ms(STEP_MS);
+		remaining_ms = kafka_remaining_ms(deadline_ms);
+		(void)!kafka_admin_partitions(admin, at->topic, remaining_ms < TRY_MS ? remaining_ms : TRY_MS,
+					      &partitions, &ignored);
 	}
 }
 

@@ -19,14 +19,14 @@ import os
 import pathlib
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
+import time
 
 import confluent_kafka
 import confluent_kafka.admin
 
-from postgres_fixture import ROOT, alive, wait_until
+from postgres_fixture import ROOT, alive, free_port, wait_until
 
 SCRIPT = ROOT / "ops/dev/kafka/kafka.sh"
 TOPICS = ("stripe", "agent", "spend", "access", "access-changes", "dead-letter")
@@ -35,11 +35,10 @@ ANSWER_S = 30
 
 def free_ports(count):
     """So many loopback ports that nobody listens on now, all different."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for s in sockets:
-            s.bind(("127.0.0.1", 0))
-        return [s.getsockname()[1] for s in sockets]
+    ports = set()
+    while len(ports) < count:
+        ports.add(free_port())
+    return sorted(ports)
 
 
 def run_script(*words, profile="dev"):
@@ -167,12 +166,19 @@ class KafkaCluster:
             self.make_topic(f"watchpost.{environment}.{name}", partitions, message_timestamp_type="LogAppendTime")
 
     def high_watermarks(self, topic):
-        """The next offset of each partition, by partition."""
-        consumer = confluent_kafka.Consumer({"bootstrap.servers": self.bootstrap, "group.id": "fixture"})
+        """The next offset of each partition, by partition. (Asked by time: get_watermark_offsets hangs when a leader is
+        lost.)"""
+        consumer = confluent_kafka.Consumer({"bootstrap.servers": self.bootstrap, "group.id": "fixture", "log_level": 2})
+        deadline = time.monotonic() + ANSWER_S
         try:
-            partitions = consumer.list_topics(topic, timeout=ANSWER_S).topics[topic].partitions
-            return {p: consumer.get_watermark_offsets(confluent_kafka.TopicPartition(topic, p), timeout=ANSWER_S)[1]
-                    for p in partitions}
+            while True:
+                partitions = consumer.list_topics(topic, timeout=ANSWER_S).topics[topic].partitions
+                ends = [confluent_kafka.TopicPartition(topic, p, confluent_kafka.OFFSET_END) for p in partitions]
+                try:
+                    return {p.partition: p.offset for p in consumer.offsets_for_times(ends, timeout=2)}
+                except confluent_kafka.KafkaException:
+                    if time.monotonic() > deadline:
+                        raise
         finally:
             consumer.close()
 
