@@ -181,7 +181,7 @@ static struct pg_result *judge(struct pg *pg, PGresult *raw, struct err *err)
 		return NULL;
 	status = PQresultStatus(raw);
 	if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK)
-		return pg_result_wrap(raw);
+		return raw;
 	if (status == PGRES_FATAL_ERROR) {
 		(void)pg_error_from_result(pg->conn, raw, pg->sqlstate, err);
 	} else {
@@ -416,7 +416,7 @@ bool pg_commit(struct pg *pg, struct err *err)
 	if (result == NULL)
 		return false;
 	/* COMMIT of a failed transaction succeeds, as a rollback. */
-	committed = strcmp(PQcmdStatus((PGresult *)(void *)result), "COMMIT") == 0;
+	committed = strcmp(PQcmdStatus(result), "COMMIT") == 0;
 	pg_result_free(result);
 	return committed || err_set(err, ERR_INTERNAL, "the transaction had failed and was rolled back");
 }

@@ -33,7 +33,7 @@
 #include "common/err.h"
 
 struct pg;
-struct pg_result;
+struct pg_result; /* the tag is libpq's: its PGresult, opaque here */
 
 enum { PG_SQLSTATE_BYTES = 6 }; /* five characters and NUL */
 

@@ -1,3 +1,4 @@
+/* Server errors become codes and texts without values. */
 #include "common/pg_internal.h"
 
 #include <assert.h>

@@ -27,11 +27,6 @@ struct pg_arguments {
 MUSTCHECK bool pg_params_arguments(const struct pg_params *params, struct pg_arguments *out,
 				   char sqlstate[SQLSTATE_BYTES], struct err *err);
 
-/* --- pg_result.c --- */
-
-/* Takes ownership of `raw`. */
-MUSTCHECK struct pg_result *pg_result_wrap(PGresult *raw);
-
 /* --- pg_error.c --- */
 
 /* Code for a server error (C6). */

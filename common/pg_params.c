@@ -1,3 +1,4 @@
+/* Parameters in Postgres' text and binary forms. */
 #include "common/pg_internal.h"
 
 #include <assert.h>

@@ -414,7 +414,7 @@ static void complete_slot(struct pg_pipe *pipe)
 		fail_ticket(pipe, ticket, pipe->verdict.code, pipe->verdict.failure);
 	} else if (ticket != NULL) {
 		ticket->outcome = PG_DONE;
-		ticket->result = pipe->kept != NULL ? pg_result_wrap(pipe->kept) : NULL;
+		ticket->result = pipe->kept;
 		pipe->kept = NULL;
 		finish(pipe, ticket);
 	}

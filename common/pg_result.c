@@ -1,3 +1,4 @@
+/* Results: reading rows by number. */
 #include "common/pg_internal.h"
 
 #include <assert.h>
@@ -7,31 +8,19 @@
 
 #include "common/digest.h"
 
-/* struct pg_result is a typed name for libpq's own: nothing is stored beside it, so the pointer is the handle. */
-struct pg_result *pg_result_wrap(PGresult *raw)
-{
-	return (struct pg_result *)(void *)raw;
-}
-
-static const PGresult *raw_of(const struct pg_result *result)
-{
-	assert(result != NULL);
-	return (const PGresult *)(const void *)result;
-}
-
 static bool in_range(const struct pg_result *result, int row, int column)
 {
-	return row >= 0 && row < PQntuples(raw_of(result)) && column >= 0 && column < PQnfields(raw_of(result));
+	return row >= 0 && row < PQntuples(result) && column >= 0 && column < PQnfields(result);
 }
 
 int pg_rows(const struct pg_result *result)
 {
-	return PQntuples(raw_of(result));
+	return PQntuples(result);
 }
 
 int pg_columns(const struct pg_result *result)
 {
-	return PQnfields(raw_of(result));
+	return PQnfields(result);
 }
 
 /* The whole text as an integer; strtoll alone would take "", " 1" and "1x". */
@@ -64,25 +53,25 @@ int64_t pg_affected(const struct pg_result *result)
 const char *pg_column_name(const struct pg_result *result, int column)
 {
 	assert(column >= 0 && column < pg_columns(result));
-	return PQfname(raw_of(result), column);
+	return PQfname(result, column);
 }
 
 bool pg_is_null(const struct pg_result *result, int row, int column)
 {
 	assert(in_range(result, row, column));
-	return PQgetisnull(raw_of(result), row, column) != 0;
+	return PQgetisnull(result, row, column) != 0;
 }
 
 struct bytes pg_get(const struct pg_result *result, int row, int column)
 {
 	assert(in_range(result, row, column));
-	return bytes_make(PQgetvalue(raw_of(result), row, column), (size_t)PQgetlength(raw_of(result), row, column));
+	return bytes_make(PQgetvalue(result, row, column), (size_t)PQgetlength(result, row, column));
 }
 
 const char *pg_get_text(const struct pg_result *result, int row, int column)
 {
 	assert(in_range(result, row, column));
-	return PQgetvalue(raw_of(result), row, column);
+	return PQgetvalue(result, row, column);
 }
 
 bool pg_get_i64(const struct pg_result *result, int row, int column, int64_t *out)
@@ -106,5 +95,5 @@ bool pg_get_bytea(const struct pg_result *result, int row, int column, uint8_t *
 
 void pg_result_free(struct pg_result *result)
 {
-	PQclear((PGresult *)(void *)result);
+	PQclear(result);
 }

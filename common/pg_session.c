@@ -1,3 +1,4 @@
+/* How a connection begins: its words, its settings, the check of the environment. */
 #include "common/pg_internal.h"
 
 #include <assert.h>

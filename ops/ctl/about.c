@@ -1,3 +1,4 @@
+/* `version` and `help`. */
 #include "ops/ctl/commands.h"
 #include "ops/ctl/help.h"
 

@@ -1,3 +1,4 @@
+/* `account create`, `list`, `show` and `link`. */
 #include <assert.h>
 #include <string.h>
 

@@ -104,20 +104,18 @@ const struct command commands_table[] = {
 	{.words = "migrate",
 	 .arguments = "",
 	 .summary = "bring the database to the newest schema",
-	 .details =
-		 "Applies the files of migrations/ that the database does not have yet, each in a transaction of its "
-		 "own, forward only. The first run writes the environment's name into the database; a database of "
-		 "another environment is refused, and so is a file that changed after it was applied. Several "
-		 "at once wait for each other. Needs the role that owns the database (--postgres-dsn), which no "
-		 "program uses.",
+	 .details = "Applies the files of migrations/ that the database does not have yet, each in a transaction "
+		    "of its own, forward only. The first run writes the environment's name into the database; a "
+		    "database of another environment is refused, and so is a file that changed after it was "
+		    "applied. Several at once wait for each other. Needs the role that owns the database "
+		    "(--postgres-dsn), which no program uses.",
 	 .flags = migrate_flags,
 	 .run = migrate_run},
 	{.words = "topics create",
 	 .arguments = "",
 	 .summary = "make the environment's topics",
-	 .details =
-		 "Makes the topics that are missing, with their retention and with LogAppendTime; what exists stays as it "
-		 "is. From a replication of 3 on, a write needs two replicas.",
+	 .details = "Makes the topics that are missing, with their retention and with LogAppendTime; what exists "
+		    "stays as it is. From a replication of 3 on, a write needs two replicas.",
 	 .flags = topics_create_flags,
 	 .run = topics_create_run},
 	{.words = "account create",
@@ -125,9 +123,8 @@ const struct command commands_table[] = {
 	 .arguments_min = 1,
 	 .arguments_max = 1,
 	 .summary = "make an account",
-	 .details =
-		 "Makes an account of that name, 1 to 100 characters, and shows it with its new id. Names need not be "
-		 "unique.",
+	 .details = "Makes an account of that name, 1 to 100 characters, and shows it with its new id. Names "
+		    "need not be unique.",
 	 .run = account_create_run},
 	{.words = "account list",
 	 .arguments = "",
@@ -146,50 +143,48 @@ const struct command commands_table[] = {
 	 .arguments_min = 1,
 	 .arguments_max = 1,
 	 .summary = "say which Stripe customer pays for an account",
-	 .details =
-		 "Links the account to a Stripe customer, whose subscription then decides whether it is active. Doing it "
-		 "again changes nothing. Refused when the customer belongs to another account, and, without "
-		 "--replace, when the account has another customer.",
+	 .details = "Links the account to a Stripe customer, whose subscription then decides whether it is "
+		    "active. Doing it again changes nothing. Refused when the customer belongs to another "
+		    "account, and, without --replace, when the account has another customer.",
 	 .flags = account_link_flags,
 	 .run = account_link_run},
 	{.words = "status",
 	 .arguments = "",
 	 .summary = "show the whole system on one screen",
-	 .details =
-		 "Shows every program's readiness, the topics, each worker's lag, the age of the last seals and the dead "
-		 "letters. Ends with the status of an unavailable part when something is not as it should be.",
+	 .details = "Shows every program's readiness, the topics, each worker's lag, the age of the last seals "
+		    "and the dead letters. Ends with the status of an unavailable part when something is not as "
+		    "it should be.",
 	 .run = status_run},
 	{.words = "offsets show",
 	 .arguments = "",
 	 .summary = "show where each worker stands in each partition",
-	 .details =
-		 "Shows the offset rows in Postgres beside the watermarks in Kafka. A row out of range stands still until "
-		 "it is reset.",
+	 .details = "Shows the offset rows in Postgres beside the watermarks in Kafka. A row out of range stands "
+		    "still until it is reset.",
 	 .flags = offsets_show_flags,
 	 .run = offsets_show_run},
 	{.words = "offsets reset",
 	 .arguments = "",
 	 .summary = "move a worker's offset by hand",
-	 .details =
-		 "Moves one offset row of the present Kafka cluster, and records who did it and from where to where. "
-		 "Records in between are passed over, or read again. audit-log's offset only moves forward: its hash chain "
-		 "goes on behind a recorded gap. Try it with --dry-run first. The running worker notices by itself.",
+	 .details = "Moves one offset row of the present Kafka cluster, and records who did it and from where to "
+		    "where. Records in between are passed over, or read again. audit-log's offset only moves "
+		    "forward: its hash chain goes on behind a recorded gap. Try it with --dry-run first. The "
+		    "running worker notices by itself.",
 	 .flags = offsets_reset_flags,
 	 .run = offsets_reset_run},
 	{.words = "log level",
 	 .arguments = "[LEVEL]",
 	 .arguments_max = 1,
 	 .summary = "show or set what running programs log",
-	 .details =
-		 "Asks the programs that the setting admin_urls names for their log level, or sets it to error, warn, info "
-		 "or debug until they start again.",
+	 .details = "Asks the programs that the setting admin_urls names for their log level, or sets it to "
+		    "error, warn, info or debug until they start again.",
 	 .flags = log_flags,
 	 .run = log_level_run},
 	{.words = "log trace",
 	 .arguments = "[TOPICS]",
 	 .arguments_max = 1,
 	 .summary = "show or switch trace topics of running programs",
-	 .details = "Like log level, for trace topics: http, kafka, pg, worker, stripe, comma-separated; or all, none.",
+	 .details = "Like log level, for trace topics: http, kafka, pg, worker, stripe, comma-separated; or all, "
+		    "none.",
 	 .flags = log_flags,
 	 .run = log_trace_run},
 	{.words = "dead-letter list",
@@ -203,43 +198,42 @@ const struct command commands_table[] = {
 	 .arguments_min = 3,
 	 .arguments_max = 3,
 	 .summary = "show one record that was set aside",
-	 .details =
-		 "Reads the record from its own topic and shows it decoded. Topics hold no secrets and no card data.",
+	 .details = "Reads the record from its own topic and shows it decoded. Topics hold no secrets and no "
+		    "card data.",
 	 .run = dead_letter_show_run},
 	{.words = "dead-letter redrive",
 	 .arguments = "",
 	 .summary = "send again what was set aside",
-	 .details =
-		 "Sends the records to their own topic again, with their own key, headers and id; workers that had them "
-		 "drop them by the id. Each redrive is counted before it is sent, and refused when there were too many, so "
-		 "that nothing goes round for ever. Try it with --dry-run first.",
+	 .details = "Sends the records to their own topic again, with their own key, headers and id; workers "
+		    "that had them drop them by the id. Each redrive is counted before it is sent, and refused "
+		    "when there were too many, so that nothing goes round for ever. Try it with --dry-run first.",
 	 .flags = dead_letter_redrive_flags,
 	 .run = dead_letter_redrive_run},
 	{.words = "audit replay",
 	 .arguments = "",
 	 .summary = "show what the audit topics hold",
-	 .details =
-		 "Reads the audit topics between two times, without joining a group and up to what was there when it "
-		 "began, and writes a line for each record. Records of one partition come in order; partitions are "
-		 "interleaved. With --verify, or --format msgpack, the hash chains are recomputed from the seal before the "
-		 "first record, and a table of verdicts goes to standard error; ends with 6 when a record was changed.",
+	 .details = "Reads the audit topics between two times, without joining a group and up to what was there "
+		    "when it began, and writes a line for each record. Records of one partition come in order; "
+		    "partitions are interleaved. With --verify, or --format msgpack, the hash chains are "
+		    "recomputed from the seal before the first record, and a table of verdicts goes to standard "
+		    "error; ends with 6 when a record was changed.",
 	 .flags = audit_replay_flags,
 	 .run = audit_replay_run},
 	{.words = "audit verify",
 	 .arguments = "",
 	 .summary = "check the audit topics against their seals",
-	 .details =
-		 "Recomputes the hash chain of every partition from the records in Kafka, checks each seal's signature "
-		 "and that each names the one before it, and holds the chain against the seals and against the head in "
-		 "Postgres. Where retention took the first records it starts at the first seal behind them. With --file it "
-		 "needs nothing but the export and the public key. Ends with 6 when something is not as it was sealed.",
+	 .details = "Recomputes the hash chain of every partition from the records in Kafka, checks each seal's "
+		    "signature and that each names the one before it, and holds the chain against the seals and "
+		    "against the head in Postgres. Where retention took the first records it starts at the first "
+		    "seal behind them. With --file it needs nothing but the export and the public key. Ends with "
+		    "6 when something is not as it was sealed.",
 	 .flags = audit_verify_flags,
 	 .run = audit_verify_run},
 	{.words = "stripe send",
 	 .arguments = "",
 	 .summary = "sign and send Stripe events to the ingress",
-	 .details = "Signs an event as Stripe does and posts it, and shows what was answered: 200 means that it is in "
-		    "Kafka. Samples exist for customer.subscription.*, checkout.session.completed and "
+	 .details = "Signs an event as Stripe does and posts it, and shows what was answered: 200 means that it "
+		    "is in Kafka. Samples exist for customer.subscription.*, checkout.session.completed and "
 		    "customer.deleted; any other type gets a plain object. The ingress's certificate is always "
 		    "checked. Fails when an answer is not 200.",
 	 .flags = stripe_send_flags,

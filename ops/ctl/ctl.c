@@ -169,7 +169,7 @@ static bool given(char *const *argv, const char *flag)
 
 static int print_help(char **argv)
 {
-	const struct command *command = invocation_find(commands_table, commands_count, argv + 1);
+	const struct command *command = invocation_find(commands_table, commands_count, (const char *const *)argv + 1);
 
 	if (command != NULL)
 		help_command(stdout, command);
@@ -195,7 +195,8 @@ static bool run_words(struct ctl *ctl, int argc, char **argv, struct err *err)
 		return false;
 	if (words[0] == NULL)
 		return err_set(err, ERR_INVALID, "a command is missing; see watchpostctl --help");
-	return invocation_parse(commands_table, commands_count, words, &ctl->invocation, err) && run_command(ctl, err);
+	return invocation_parse(commands_table, commands_count, (const char *const *)words, &ctl->invocation, err) &&
+	       run_command(ctl, err);
 }
 
 int ctl_main(int argc, char **argv)

@@ -4,7 +4,7 @@
 #include <string.h>
 
 /* How many words the command has when `words` begins with them; 0 when it does not. */
-static int words_match(const struct command *command, char *const *words)
+static int words_match(const struct command *command, const char *const *words)
 {
 	const char *rest = command->words;
 	int matched = 0;
@@ -20,7 +20,8 @@ static int words_match(const struct command *command, char *const *words)
 	return matched;
 }
 
-static const struct command *best_match(const struct command *commands, size_t count, char *const *words, int *length)
+static const struct command *best_match(const struct command *commands, size_t count, const char *const *words,
+					int *length)
 {
 	const struct command *best = NULL;
 
@@ -36,7 +37,7 @@ static const struct command *best_match(const struct command *commands, size_t c
 	return best;
 }
 
-const struct command *invocation_find(const struct command *commands, size_t count, char *const *words)
+const struct command *invocation_find(const struct command *commands, size_t count, const char *const *words)
 {
 	int length;
 
@@ -69,7 +70,7 @@ const char *invocation_value(const struct invocation *invocation, const char *na
 }
 
 /* Takes one flag and its value; *at is moved past them. */
-static bool take_flag(struct invocation *out, char *const *words, int *at, struct err *err)
+static bool take_flag(struct invocation *out, const char *const *words, int *at, struct err *err)
 {
 	const char *name = words[*at] + 2;
 	size_t len = strcspn(name, "=");
@@ -111,7 +112,7 @@ static bool take_argument(struct invocation *out, const char *word, struct err *
 	return true;
 }
 
-bool invocation_parse(const struct command *commands, size_t count, char *const *words, struct invocation *out,
+bool invocation_parse(const struct command *commands, size_t count, const char *const *words, struct invocation *out,
 		      struct err *err)
 {
 	int at;

@@ -20,12 +20,12 @@ struct invocation {
 };
 
 /* `words` ends with NULL. */
-MUSTCHECK bool invocation_parse(const struct command *commands, size_t count, char *const *words,
+MUSTCHECK bool invocation_parse(const struct command *commands, size_t count, const char *const *words,
 				struct invocation *out, struct err *err);
 
 /* The command whose words stand one after the other anywhere in `words`, the longest; NULL when there is
  * none. For --help, which may come with anything. */
-const struct command *invocation_find(const struct command *commands, size_t count, char *const *words);
+const struct command *invocation_find(const struct command *commands, size_t count, const char *const *words);
 
 /* Value of a declared flag; NULL when not given. */
 const char *invocation_value(const struct invocation *invocation, const char *name);

@@ -1,3 +1,4 @@
+/* watchpostctl: see ops/ctl/ctl.h. */
 #include "ops/ctl/ctl.h"
 
 int main(int argc, char **argv)

@@ -1,3 +1,4 @@
+/* `migrate`: the files of migrations/ into the database, once each. */
 #include <assert.h>
 #include <string.h>
 

@@ -109,9 +109,11 @@ def alone(tree):
     generated = tree.root / os.environ.get("BUILD", "build") / "gen"
     if (tree.root / "schemas/generate.py").is_file():
         subprocess.run(["/usr/bin/python3", "schemas/generate.py", "c", str(generated)], cwd=tree.root, check=True)
+    packages = subprocess.run(["pkg-config", "--cflags", "libpq"], capture_output=True, text=True).stdout.split()
     out = []
     for name in tree.having(".h"):
-        flags = ["-std=gnu11", "-Wall", "-Wextra", "-fsyntax-only", "-I.", f"-I{generated}", "-D_GNU_SOURCE", "-x", "c"]
+        flags = ["-std=gnu11", "-Wall", "-Wextra", "-fsyntax-only", "-I.", f"-I{generated}", "-D_GNU_SOURCE", *packages,
+                 "-x", "c"]
         run = subprocess.run(["cc", *flags, name], cwd=tree.root, capture_output=True, text=True)
         if run.returncode != 0:
             first = run.stderr.strip().split("\n")[0][:200]

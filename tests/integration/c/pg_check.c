@@ -54,7 +54,7 @@ static void terminate(void)
 		pg_params_i64(params, backend);
 		if (support_number(other, "select count(*) from pg_stat_activity where pid = $1", params) == 0)
 			break;
-		usleep(10000);
+		support_sleep_ms(10);
 	}
 	pg_params_clear(params);
 }

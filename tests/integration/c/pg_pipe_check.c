@@ -505,7 +505,7 @@ static void test_close_gives_everything_back(void **state)
 	assert_null(pg_pipe_close(pipe_));
 	pipe_ = NULL;
 	assert_null(pg_pipe_close(NULL));
-	usleep(300000); /* the abandoned connector ends by itself */
+	support_sleep_ms(300); /* the abandoned connector ends by itself */
 }
 
 int main(void)

@@ -15,6 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -73,6 +75,13 @@ static inline int64_t support_number(struct pg *pg, const char *sql, const struc
 static inline int64_t support_now_ms(void)
 {
 	return clock_mono_ns(clock_system()) / 1000000;
+}
+
+static inline void support_sleep_ms(long ms)
+{
+	struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+
+	(void)nanosleep(&pause, NULL);
 }
 
 #endif
