@@ -3,6 +3,11 @@
 # Sources are found by where they stand: common/ becomes a library, each program is a folder (below).
 # Objects, generated code and programs go to $(BUILD); nothing is written beside the sources.
 
+# As many jobs as there are cores, unless -j was given.
+ifeq ($(filter -j%,$(MAKEFLAGS)),)
+MAKEFLAGS += -j$(shell nproc)
+endif
+
 BUILD ?= build
 CC ?= cc
 CLANG ?= clang
@@ -106,13 +111,7 @@ $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(call objects,$(UNIT_SUPPORT)) $(L
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(PACKAGE_LIBS)
 
-# Programs that integration tests drive: tests/integration/programs/NAME.c
-INTEGRATION := $(patsubst tests/integration/programs/%.c,$(BUILD)/integration/%,$(wildcard tests/integration/programs/*.c))
-$(BUILD)/integration/%: $(BUILD)/obj/tests/integration/programs/%.o $(LIBROOMS) $(LIBCOMMON)
-	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(PACKAGE_LIBS)
-
-unit-programs: $(UNIT_BINS) $(INTEGRATION)
+unit-programs: $(UNIT_BINS)
 unit: $(UNIT_BINS) ## build and run the unit tests
 	@$(PYTHON) tests/run.py unit
 
