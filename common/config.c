@@ -75,8 +75,11 @@ static void set_number(struct config *config, const struct setting *setting, con
 	void *field = field_at(config, setting->offset);
 	int64_t number = setting->default_number;
 
-	if (text != NULL && !config_value_number(setting, text, &number))
-		assert(!"config_raw_set let only numbers pass");
+	if (text != NULL) {
+		bool is_number = config_value_number(setting, text, &number);
+
+		assert(is_number); /* config_raw_set let nothing else pass */
+	}
 	if (setting->type == SETTING_INT)
 		*(int64_t *)field = number;
 	else if (setting->type == SETTING_BOOL)

@@ -189,8 +189,7 @@ bool config_value_check(const struct setting *setting, const char *text, struct 
 			return true;
 		return err_set(err, ERR_INVALID, SHOWN " is not production, staging or development", text);
 	}
-	assert(!"a type of the table");
-	return false;
+	abort(); /* not a type of the table */
 }
 
 const char *config_value_text(const struct config *config, const struct setting *setting,
@@ -210,6 +209,5 @@ const char *config_value_text(const struct config *config, const struct setting 
 	case SETTING_ENVIRONMENT:
 		return config_number_text(setting, (int64_t) * (const enum environment *)field, number);
 	}
-	assert(!"a type of the table");
-	return "";
+	abort(); /* not a type of the table */
 }

@@ -84,7 +84,7 @@ static void step(uint8_t random[RANDOM_BYTES])
 		if (++random[i] != 0)
 			return;
 	}
-	assert(!"2^79 ids in a millisecond");
+	abort(); /* 2^79 ids in a millisecond */
 }
 
 /* The next 80 bits of this thread for `ms`. */

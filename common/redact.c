@@ -137,6 +137,9 @@ static struct span prefixed_key(const struct scan *s, size_t at)
 		return span_of_run(s, at - 2, at + 1, is_alnum, TOKEN_SHOWN_MAX + 1);
 	if (ends_in(s, at, (struct bytes)WORD("whsec")))
 		return span_of_run(s, at - 5, at + 1, is_token, KEY_CHARS_MIN);
+	/* The 'r' of an escaped line end stays, or the line would go on. */
+	if (ends_in(s, at, (struct bytes)WORD("\\rk_live")) || ends_in(s, at, (struct bytes)WORD("\\rk_test")))
+		return span_of_run(s, at - 6, at + 1, is_token, KEY_CHARS_MIN);
 	if (ends_in(s, at, (struct bytes)WORD("sk_live")) || ends_in(s, at, (struct bytes)WORD("sk_test")) ||
 	    ends_in(s, at, (struct bytes)WORD("rk_live")) || ends_in(s, at, (struct bytes)WORD("rk_test")))
 		return span_of_run(s, at - 7, at + 1, is_token, KEY_CHARS_MIN);
@@ -234,25 +237,27 @@ static struct span named_value(const struct scan *s, size_t at)
 	return nothing;
 }
 
+/* "RSA ", "EC ", "ENCRYPTED ": nothing that a mark could shorten. */
+static bool is_label(char c)
+{
+	return (c >= 'A' && c <= 'Z') || is_digit(c) || c == ' ';
+}
+
 static struct span private_key(const struct scan *s, size_t at)
 {
-	enum { LABEL_BYTES_MAX = 32 }; /* "ENCRYPTED ", "RSA " */
-	size_t start = at - 1;         /* the rule stopped at the second dash */
+	enum { LABEL_BYTES_MAX = 32 };
+	size_t start = at - 1; /* the rule stopped at the second dash */
 	size_t end = start + strlen("-----BEGIN ");
-	size_t label_end;
+	size_t label_max = end + LABEL_BYTES_MAX;
 
 	if (start < s->floor || !starts_with(s, start, "-----BEGIN "))
 		return nothing;
-	for (label_end = end + LABEL_BYTES_MAX; end < label_end; end++) {
-		if (end >= s->len)
-			return nothing;
-		if (starts_with(s, end, "PRIVATE KEY"))
-			break;
-	}
-	if (end == label_end)
+	while (end < s->len && end < label_max && is_label(s->text[end]) && !starts_with(s, end, "PRIVATE KEY"))
+		end++;
+	if (!starts_with(s, end, "PRIVATE KEY"))
 		return nothing;
 	/* As far as the END line, the text or its quotes go. */
-	while (end < s->len && s->text[end] != '"' && !starts_with(s, end, "-----END "))
+	while (end < s->len && s->text[end] != '"' && !starts_with(s, end, "\\\"") && !starts_with(s, end, "-----END "))
 		end++;
 	return (struct span){start, end};
 }
@@ -313,9 +318,9 @@ static bool luhn(const uint8_t *digits, size_t count)
 	return sum % 10 == 0;
 }
 
-/* `at` is the first digit of a group. A card number is one group or several with one blank or dash
- * between; the longest that begins here counts. */
-static struct span card_number(const struct scan *s, size_t at)
+/* A card number is one group of digits or several with one blank or dash between; the longest that
+ * begins at `at` counts. */
+static struct span card_from(const struct scan *s, size_t at)
 {
 	uint8_t digits[CARD_DIGITS_MAX];
 	struct span card = nothing;
@@ -334,6 +339,21 @@ static struct span card_number(const struct scan *s, size_t at)
 		i++;
 	}
 	return card;
+}
+
+/* `at` is the first digit of a group. Its first one or two may belong to an escape: the no-break space
+ * before a number that someone copied stands in the line as "\xc2\xa0". */
+static struct span card_number(const struct scan *s, size_t at)
+{
+	struct span card = card_from(s, at);
+
+	if (card.end > card.start)
+		return card;
+	if (ends_in(s, at, (struct bytes)WORD("\\x")) && at + 2 < s->len && is_digit(s->text[at + 1]))
+		return card_from(s, at + 2);
+	if (at > s->floor && ends_in(s, at - 1, (struct bytes)WORD("\\x")) && is_hex(s->text[at - 1]))
+		return card_from(s, at + 1);
+	return nothing;
 }
 
 /* Digits, blanks and dashes that hold enough digits for a card number. Thirteen bytes in a row have

@@ -389,6 +389,8 @@ static void parses_levels_and_topics(void **unused)
 	assert_false(log_topics_parse("", &topics));
 	assert_false(log_topics_parse("http,", &topics));
 	assert_false(log_topics_parse("http kafka", &topics));
+	assert_false(log_topics_parse("http/kafka", &topics));
+	assert_false(log_topics_parse("http xpg", &topics));
 	assert_false(log_topics_parse("https", &topics));
 	assert_int_equal(topics, 31);
 }

@@ -108,6 +108,8 @@ static void takes_private_keys(void **unused)
 		{"a -----BEGIN PRIVATE KEY-----\nMC4CAQAw\n-----END PRIVATE KEY----- b",
 		 "a [redacted]-----END PRIVATE KEY----- b"},
 		{"k=\"-----BEGIN RSA PRIVATE KEY-----\\nMC4CAQAw\" n=1", "k=\"[redacted]\" n=1"},
+		{"j=\"{\\\"k\\\":\\\"-----BEGIN PRIVATE KEY-----\\\\nMC4C\\\"}\" n=1",
+		 "j=\"{\\\"k\\\":\\\"[redacted]\\\"}\" n=1"},
 		{"------BEGIN ENCRYPTED PRIVATE KEY-----\nMC4", "-[redacted]"},
 		{"-----BEGIN PUBLIC KEY-----\nMCow", "-----BEGIN PUBLIC KEY-----\nMCow"},
 	};
@@ -120,10 +122,10 @@ static void takes_private_keys(void **unused)
 static void takes_card_numbers(void **unused)
 {
 	static const char *const cards[] = {
-		"4242424242424242",  "4000056655665556",       "4222222222222",       "5555555555554444",
-		"2223003122003222",  "5200828282828210",       "378282246310005",     "371449635398431",
-		"6011111111111117",  "3056930009020004",       "36227206271667",      "3566002020360505",
-		"6200000000000005",  "6205500000000000004",    "4242 4242 4242 4242", "4242-4242-4242-4242",
+		"4242424242424242",  "4000056655665556",     "4222222222222",       "5555555555554444",
+		"2223003122003222",  "5200828282828210",     "378282246310005",     "371449635398431",
+		"6011111111111117",  "3056930009020004",     "36227206271667",      "3566002020360505",
+		"6200000000000005",  "6205500000000000004",  "4242 4242 4242 4242", "4242-4242-4242-4242",
 		"3782 822463 10005", "4 2424 2424 2424 242",
 	};
 	char text[128], expected[128];
@@ -137,6 +139,46 @@ static void takes_card_numbers(void **unused)
 	}
 }
 
+/* Why: control bytes and what is not ASCII stand in a line as \xNN, whose digits touch a number behind them. How:
+ * escapes with two, one and no digit; the no-break space that copied numbers begin with. */
+static void finds_card_numbers_behind_escapes(void **unused)
+{
+	static const struct change changes[] = {
+		{"v=\"\\x014242424242424242\"", "v=\"\\x01[redacted]\""},
+		{"v=\"\\xc2\\xa04242424242424242\"", "v=\"\\xc2\\xa0[redacted]\""},
+		{"v=\"\\x0f4242 4242 4242 4242\"", "v=\"\\x0f[redacted]\""},
+		{"v=\"\\n4242424242424242\"", "v=\"\\n[redacted]\""},
+	};
+
+	(void)unused;
+	check_changes(changes, ARRAY_LEN(changes));
+}
+
+/* Why: a fuzzer found it: the 'r' of a line end was taken for that of rk_test_, and the line went on. How: that
+ * text twice. */
+static void an_escape_stays_whole(void **unused)
+{
+	static const char text[] = "\"Cookie: abcdefghijk\\rk_test_abcdef\"";
+	char once[sizeof(text)];
+
+	(void)unused;
+	(void)snprintf(once, sizeof(once), "%s", redacted(text));
+	assert_string_equal(once, "\"Cookie: [redacted]\\r[redacted]\"");
+	assert_string_equal(redacted(once), once);
+}
+
+/* Why: a fuzzer found it: a token between BEGIN and PRIVATE KEY, once shortened, made a label of what was
+ * none before. How: that text twice. */
+static void a_mark_is_no_part_of_a_label(void **unused)
+{
+	static const char text[] = "-----BEGIN PRIVoken=" TOKEN " PRIVATE KEY-----";
+	char once[sizeof(text)];
+
+	(void)unused;
+	(void)snprintf(once, sizeof(once), "%s", redacted(text));
+	assert_string_equal(redacted(once), once);
+}
+
 /* Why: a log whose numbers are gone is of no use. How: what lines really hold: stamps, ids, counts,
  * and digits that are nearly a card's. */
 static void leaves_ordinary_text_alone(void **unused)
@@ -148,6 +190,7 @@ static void leaves_ordinary_text_alone(void **unused)
 		"at_ms=1763912220123 at_ns=1763912220123456789 offset=18446744073709551615",
 		"n=4242424242424241",     /* not Luhn */
 		"n=42424242424242424242", /* 20 digits */
+		"n=62055000000000000041", /* a card's 19 digits and one more */
 		"n=1234567812345670",     /* Luhn, no network */
 		"from 2026-11-23 15:37 to 2026-11-24 16:00",
 		"peer=203.0.113.17:40022 path=/webhooks/stripe",
@@ -228,10 +271,17 @@ static void finds_secrets_at_every_offset(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(takes_keys_and_tokens),   cmocka_unit_test(takes_headers),
-		cmocka_unit_test(takes_stripe_signatures), cmocka_unit_test(takes_private_keys),
-		cmocka_unit_test(takes_card_numbers),      cmocka_unit_test(leaves_ordinary_text_alone),
-		cmocka_unit_test(is_a_fixed_point),        cmocka_unit_test(finds_secrets_at_every_offset),
+		cmocka_unit_test(takes_keys_and_tokens),
+		cmocka_unit_test(takes_headers),
+		cmocka_unit_test(takes_stripe_signatures),
+		cmocka_unit_test(takes_private_keys),
+		cmocka_unit_test(takes_card_numbers),
+		cmocka_unit_test(leaves_ordinary_text_alone),
+		cmocka_unit_test(is_a_fixed_point),
+		cmocka_unit_test(a_mark_is_no_part_of_a_label),
+		cmocka_unit_test(an_escape_stays_whole),
+		cmocka_unit_test(finds_card_numbers_behind_escapes),
+		cmocka_unit_test(finds_secrets_at_every_offset),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
