@@ -80,13 +80,15 @@ static void put_number(struct block_buf *out, const char *name, uint64_t number)
 	put(out, digits + at, sizeof(digits) - at);
 }
 
-/* The client cannot be told more on this connection, or its framing is not to be trusted any more. */
-static bool must_close(const struct request *req, const struct answer *answer)
+/* What becomes of the connection. */
+static enum connection_after after(const struct request *req, const struct answer *answer)
 {
-	if (answer->close || !req->head_read || !req->head.keep_alive || req->loop->draining)
-		return true;
 	/* Refused before the body was read: what follows could be taken for a request. */
-	return !req->body_complete;
+	if (!req->body_complete)
+		return CONNECTION_CUTS_OFF;
+	if (answer->close || !req->head.keep_alive || req->loop->draining)
+		return CONNECTION_CLOSES;
+	return CONNECTION_GOES_ON;
 }
 
 static void put_connection(struct block_buf *out, const struct request *req, bool close)
@@ -170,11 +172,11 @@ void request_finish(struct request *req, const struct answer *answer)
 {
 	struct connection *conn = req->connection;
 	assert(req->state != REQUEST_ANSWERED && conn != NULL && answer->reason != NULL);
-	bool close = must_close(req, answer);
+	enum connection_after then = after(req, answer);
 	size_t used = req->head_bytes + (req->body_complete ? req->body_bytes : 0);
-	bool written = write_answer(req, answer, close);
+	bool written = write_answer(req, answer, then != CONNECTION_GOES_ON);
 	end(req, written ? answer->status : STATUS_CLIENT_GONE, written ? answer->reason : "client_gone");
-	connection_answered(conn, used, close);
+	connection_answered(conn, used, then);
 }
 
 void request_fail(struct request *req, const struct problem *problem)
@@ -196,5 +198,5 @@ void request_gone(struct request *req)
 	struct connection *conn = req->connection;
 	assert(req->state != REQUEST_ANSWERED && conn != NULL);
 	end(req, STATUS_CLIENT_GONE, "client_gone");
-	connection_answered(conn, 0, true);
+	connection_answered(conn, 0, CONNECTION_CUTS_OFF);
 }

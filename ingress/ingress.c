@@ -83,7 +83,8 @@ static void block_signals(struct process *process)
 	for (size_t i = 0; i < ARRAY_LEN(TAKEN); i++)
 		sigaddset(&process->signals, TAKEN[i]);
 	(void)pthread_sigmask(SIG_BLOCK, &process->signals, NULL);
-	(void)signal(SIGPIPE, SIG_IGN);
+	const struct sigaction ignore = {.sa_handler = SIG_IGN};
+	(void)sigaction(SIGPIPE, &ignore, NULL);
 }
 
 static bool make_shared(struct process *process, struct config *config, struct err *err)

@@ -22,7 +22,7 @@ struct request {
 	enum request_state state;
 	bool held;          /* between request_wait and request_resume */
 	bool head_read;     /* `head` is valid */
-	bool body_complete; /* what follows in the input is the next request's */
+	bool body_complete; /* implies head_read; what follows in the input is the next request's */
 	int64_t started_ns;
 	size_t head_bytes;
 	size_t body_bytes; /* decoded, so far */

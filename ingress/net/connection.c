@@ -1,5 +1,4 @@
-#include "ingress/net/connection.h"
-
+/* A connection's life: opened, stepped through its states, closed. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -9,59 +8,16 @@
 
 #include "common/log.h"
 #include "ingress/counters.h"
-#include "ingress/loop_private.h"
 #include "ingress/net/admission.h"
+#include "ingress/net/connection_private.h"
 #include "ingress/net/proxy.h"
 #include "ingress/net/tls.h"
 #include "ingress/receive.h"
 #include "ingress/request_private.h"
 
-enum state { STATE_PROXY, STATE_HANDSHAKE, STATE_OPEN, STATE_LINGER, STATE_CLOSED };
 static const char *const STATE_NAMES[] = {"proxy", "handshake", "open", "linger", "closed"};
 
-enum deadline { DEADLINE_NONE, DEADLINE_HEAD, DEADLINE_BODY, DEADLINE_IDLE, DEADLINE_WRITE, DEADLINE_LINGER };
-
-/* The header of PROXY v2 while it arrives; gone afterwards. */
-struct proxy_input {
-	size_t len;
-	size_t need;
-	uint8_t bytes[PROXY_HEADER_BYTES_MAX];
-};
-
-struct connection {
-	struct loop *loop;
-	int fd;
-	enum connection_kind kind;
-	enum state state;
-	enum deadline deadline;
-	bool readable;     /* the socket may have bytes or an end that we have not read */
-	bool hanging_up;   /* the peer sent its FIN: reads go on until the end is seen */
-	bool ended;        /* the end of input was read */
-	bool closing;      /* no further request; close when the output is written */
-	bool broken;       /* the socket failed: nothing can be written */
-	bool written_full; /* the socket took less than was there */
-	bool touched;
-	bool advancing; /* advance() is under way and will write */
-	bool admitted;  /* counted under its client's address */
-	bool secure;
-	bool served; /* one request was answered */
-	struct event event;
-	struct tls *tls;
-	struct proxy_input *proxy;
-	struct request *request;
-	struct block_buf in;
-	struct block_buf out;
-	size_t lingered_bytes;
-	struct timer timer;
-	struct net_address address;
-	struct connection *prev; /* the loop's list of all */
-	struct connection *next;
-	struct loop_link touched_link;
-	struct loop_link dead_link;
-};
-
 static void on_event(evutil_socket_t fd, short what, void *cookie);
-static void on_deadline(struct timer *timer);
 static void advance(struct connection *conn);
 
 /* The legal ways, as bits of the states that may follow. */
@@ -73,7 +29,7 @@ static const unsigned FOLLOWS[] = {
 	[STATE_CLOSED] = 0,
 };
 
-static void set_state(struct connection *conn, enum state state)
+static void set_state(struct connection *conn, enum connection_state state)
 {
 	assert((FOLLOWS[conn->state] & 1u << state) != 0);
 	TRACE(HTTP, "connection_state", F_I64("fd", conn->fd), F_TEXT("from", STATE_NAMES[conn->state]),
@@ -163,7 +119,7 @@ static void list_remove(struct connection *conn)
 	list->count--;
 }
 
-static void touch(struct connection *conn)
+void connection_touch(struct connection *conn)
 {
 	if (conn->touched || conn->state == STATE_CLOSED)
 		return;
@@ -202,7 +158,7 @@ void connection_open(struct loop *loop, int fd, enum connection_kind kind, const
 	const struct ingress *ingress = loop_ingress(loop);
 	bool proxied = net_blocks_contain(&ingress->balancers, peer);
 	struct connection *conn = calloc(1, sizeof(*conn));
-	struct proxy_input *proxy = proxied ? malloc(sizeof(*proxy)) : NULL;
+	struct connection_proxy *proxy = proxied ? malloc(sizeof(*proxy)) : NULL;
 	int on = 1;
 	if (conn == NULL || (proxied && proxy == NULL)) {
 		free(conn);
@@ -213,7 +169,7 @@ void connection_open(struct loop *loop, int fd, enum connection_kind kind, const
 	}
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	*conn = (struct connection){.loop = loop, .fd = fd, .kind = kind, .address = *peer, .proxy = proxy};
-	conn->timer.fire = on_deadline;
+	conn->timer.fire = connection_on_deadline;
 	conn->touched_link.conn = conn;
 	conn->dead_link.conn = conn;
 	conn->readable = true;
@@ -273,122 +229,22 @@ void connection_free(struct connection *conn)
 	free(conn);
 }
 
-/* --- the output ----------------------------------------------------------------------------------- */
-
-struct block_buf *connection_out(struct connection *conn, size_t len)
-{
-	if (conn->state != STATE_OPEN || conn->broken)
-		return NULL;
-	/* The pipeline pauses at CONNECTION_OUT_BYTES_MAX; one answer may come on top. */
-	if (!block_buf_reserve(&conn->out, &conn->loop->blocks, len, 2 * CONNECTION_OUT_BYTES_MAX)) {
-		conn->broken = true;
-		touch(conn);
-		return NULL;
-	}
-	return &conn->out;
-}
-
 void connection_flush_soon(struct connection *conn)
 {
 	if (!conn->advancing)
-		touch(conn);
+		connection_touch(conn);
 }
 
-void connection_answered(struct connection *conn, size_t used, bool close)
+void connection_answered(struct connection *conn, size_t used, enum connection_after after)
 {
 	assert(conn->request != NULL);
 	conn->request = NULL;
 	conn->served = true;
 	conn->deadline = DEADLINE_NONE;
-	conn->closing = conn->closing || close;
+	conn->closing = conn->closing || after != CONNECTION_GOES_ON;
+	conn->cut_off = after == CONNECTION_CUTS_OFF;
 	block_buf_drop(&conn->in, used);
 	connection_flush_soon(conn);
-}
-
-/* Bytes written; 0: the socket is full; -1: it failed. */
-static ssize_t write_some(struct connection *conn)
-{
-	size_t len = block_buf_len(&conn->out);
-	if (conn->tls == NULL) {
-		ssize_t put = send(conn->fd, block_buf_at(&conn->out), len, MSG_NOSIGNAL);
-		return put < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : put;
-	}
-	size_t put = 0;
-	switch (tls_write(conn->tls, block_buf_at(&conn->out), len, &put)) {
-	case TLS_DONE:
-		return (ssize_t)put;
-	case TLS_AGAIN:
-		return 0;
-	default:
-		return -1;
-	}
-}
-
-static void flush(struct connection *conn)
-{
-	while (block_buf_len(&conn->out) > 0 && !conn->broken) {
-		ssize_t put = write_some(conn);
-		conn->broken = put < 0;
-		conn->written_full = put == 0;
-		if (put <= 0)
-			return;
-		block_buf_drop(&conn->out, (size_t)put);
-	}
-	conn->written_full = false;
-	block_buf_release(&conn->out, &conn->loop->blocks);
-}
-
-/* --- the input ------------------------------------------------------------------------------------ */
-
-/* Bytes read; 0: none now, or the end (conn->ended); -1: it failed. */
-static ssize_t read_some(struct connection *conn, uint8_t *to, size_t cap)
-{
-	ssize_t got = 0;
-	if (conn->tls == NULL) {
-		got = recv(conn->fd, to, cap, 0);
-		if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
-			conn->readable = errno == EINTR;
-			return 0;
-		}
-		conn->ended = got == 0;
-		/* A short read emptied the socket, unless its end stands behind the bytes. */
-		conn->readable = got > 0 && ((size_t)got == cap || conn->hanging_up);
-		return got;
-	}
-	if (conn->hanging_up)
-		tls_readable(conn->tls);
-	size_t tls_got = 0;
-	enum tls_result result = tls_read(conn->tls, to, cap, &tls_got);
-	conn->ended = result == TLS_CLOSED;
-	conn->readable = result == TLS_DONE && tls_has_input(conn->tls);
-	if (result == TLS_BROKEN)
-		return -1;
-	return (ssize_t)tls_got;
-}
-
-/* Reads once into the input. False: nothing came. */
-static bool fill(struct connection *conn)
-{
-	struct block_buf *in = &conn->in;
-	size_t most = receive_input_bytes_max(conn->request);
-	const uint8_t *before = in->data != NULL ? block_buf_at(in) : NULL;
-	if (block_buf_len(in) == 0 && in->data != NULL)
-		in->start = in->end = 0;
-	else if (block_buf_len(in) >= most)
-		return false;
-	size_t more = block_buf_room(in) > 0 ? 1 : CONNECTION_BLOCK_BYTES / 2;
-	if (!block_buf_reserve(in, &conn->loop->blocks, more, most + CONNECTION_BLOCK_BYTES)) {
-		conn->broken = true;
-		return false;
-	}
-	if (conn->request != NULL && conn->request->head_read && before != block_buf_at(in))
-		http_head_rebase(&conn->request->head, before, block_buf_at(in));
-	ssize_t got = read_some(conn, in->data + in->end, block_buf_room(in));
-	conn->broken = conn->broken || got < 0;
-	if (got <= 0)
-		return false;
-	in->end += (size_t)got;
-	return true;
 }
 
 /* The request under way is still being read, or the next one may be. */
@@ -399,68 +255,12 @@ static bool wants_input(const struct connection *conn)
 	return conn->request == NULL || conn->request->state < REQUEST_HANDLING;
 }
 
-/* --- deadlines ------------------------------------------------------------------------------------ */
-
-static enum deadline deadline_wanted(const struct connection *conn)
-{
-	if (conn->state == STATE_LINGER)
-		return DEADLINE_LINGER;
-	if (block_buf_len(&conn->out) > 0)
-		return DEADLINE_WRITE;
-	if (conn->state != STATE_OPEN || (conn->request == NULL && !conn->served))
-		return DEADLINE_HEAD;
-	if (conn->request == NULL)
-		return DEADLINE_IDLE;
-	if (conn->request->state == REQUEST_HEAD)
-		return DEADLINE_HEAD;
-	return conn->request->state == REQUEST_BODY ? DEADLINE_BODY : DEADLINE_NONE;
-}
-
-static void update_deadline(struct connection *conn)
-{
-	const struct config *config = config_of(conn);
-	enum deadline wanted = deadline_wanted(conn);
-	const int64_t duration_ms[] = {
-		[DEADLINE_HEAD] = config->head_timeout_ms, [DEADLINE_BODY] = config->body_timeout_ms,
-		[DEADLINE_IDLE] = config->idle_timeout_ms, [DEADLINE_WRITE] = config->write_timeout_ms,
-		[DEADLINE_LINGER] = CONNECTION_LINGER_MS,
-	};
-	if (wanted == conn->deadline)
-		return;
-	conn->deadline = wanted;
-	if (wanted == DEADLINE_NONE)
-		timer_stop(&conn->timer);
-	else
-		timer_start(&conn->loop->timers, &conn->timer, loop_now_ns(conn->loop), (int)duration_ms[wanted]);
-}
-
-static void on_deadline(struct timer *timer)
-{
-	struct connection *conn = CONTAINER_OF(timer, struct connection, timer);
-	enum deadline passed = conn->deadline;
-	conn->deadline = DEADLINE_NONE;
-	assert(conn->state != STATE_CLOSED && passed != DEADLINE_NONE);
-	if ((passed == DEADLINE_HEAD || passed == DEADLINE_BODY) && conn->request != NULL) {
-		receive_timeout(conn->request);
-		return;
-	}
-	static const unsigned SERIES[] = {
-		[DEADLINE_HEAD] = COUNTER_TIMEOUT_HEAD,     [DEADLINE_BODY] = COUNTER_TIMEOUT_BODY,
-		[DEADLINE_IDLE] = COUNTER_TIMEOUT_IDLE,     [DEADLINE_WRITE] = COUNTER_TIMEOUT_WRITE,
-		[DEADLINE_LINGER] = COUNTER_TIMEOUT_LINGER,
-	};
-	counter_add(COUNTER_CONNECTION_TIMEOUTS, SERIES[passed]);
-	/* What the client would not take is not offered once more by TLS. */
-	conn->broken = passed == DEADLINE_WRITE;
-	connection_close(conn);
-}
-
 /* --- steps, in the order of the states -------------------------------------------------------------- */
 
 /* Reads exactly the header, so that what follows is left to TLS. */
 static void step_proxy(struct connection *conn)
 {
-	struct proxy_input *proxy = conn->proxy;
+	struct connection_proxy *proxy = conn->proxy;
 	bool has_client = false;
 	struct net_address client;
 	enum proxy_result result = PROXY_PARTIAL;
@@ -517,13 +317,14 @@ static void step_linger(struct connection *conn)
 			return;
 		}
 	}
-	touch(conn);
+	connection_touch(conn);
 }
 
 /* All is written and no request follows. */
 static void end(struct connection *conn)
 {
-	bool unread = conn->readable || block_buf_len(&conn->in) > 0 || conn->request != NULL;
+	bool unread = conn->cut_off || conn->readable || block_buf_len(&conn->in) > 0;
+	assert(conn->request == NULL || conn->broken || conn->ended);
 	if (conn->broken || conn->ended || !unread) {
 		connection_close(conn);
 		return;
@@ -550,14 +351,14 @@ static void step_open(struct connection *conn)
 	bool more = true;
 	for (size_t i = 0; more && i < CONNECTION_READS_PER_TURN; i++) {
 		receive(conn);
-		more = wants_input(conn) && conn->readable && fill(conn);
+		more = wants_input(conn) && conn->readable && connection_fill(conn);
 		if (!more && !conn->written_full)
-			flush(conn);
+			connection_flush(conn);
 		/* Answers that piled up are out: what was read ahead goes on. */
 		more = more || (block_buf_len(&conn->in) > 0 && conn->request == NULL && wants_input(conn));
 	}
 	if (more)
-		touch(conn);
+		connection_touch(conn);
 }
 
 static bool is_over(const struct connection *conn)
@@ -591,7 +392,7 @@ static void advance(struct connection *conn)
 		return;
 	if (block_buf_len(&conn->in) == 0 && conn->request == NULL)
 		block_buf_release(&conn->in, &conn->loop->blocks);
-	update_deadline(conn);
+	connection_update_deadline(conn);
 }
 
 /* --- what the loop calls --------------------------------------------------------------------------- */
@@ -629,5 +430,5 @@ void connection_drain(struct connection *conn)
 	if (conn->state == STATE_PROXY || conn->state == STATE_HANDSHAKE)
 		connection_close(conn);
 	else
-		touch(conn);
+		connection_touch(conn);
 }

@@ -48,9 +48,14 @@ bool connection_takes_requests(const struct connection *conn);
 /* The next of the loop's connections; NULL: it is the last. */
 struct connection *connection_next(const struct connection *conn);
 
-/* The request's answer stands in the output; `used` bytes of input were its. `close`: no more requests after this
- * one, and the input is thrown away. The output is written at the end of the turn at the latest. */
-void connection_answered(struct connection *conn, size_t used, bool close);
+/* The request's answer stands in the output; the output is written at the end of the turn at the latest. */
+enum connection_after {
+	CONNECTION_GOES_ON, /* what follows in the input is the next request */
+	CONNECTION_CLOSES,  /* no further request */
+	CONNECTION_CUTS_OFF /* nor was this one read to its end: the rest is read and thrown away for a while */
+};
+/* `used` bytes of input were the request's. */
+void connection_answered(struct connection *conn, size_t used, enum connection_after after);
 /* An interim answer (100) stands in the output. */
 void connection_flush_soon(struct connection *conn);
 

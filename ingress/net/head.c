@@ -13,9 +13,9 @@ struct parser {
 
 enum {
 	TOKEN = 1u << 0, /* RFC 9110 tchar */
-	PATH = 1u << 1,	 /* RFC 3986 pchar and '/', without '%' */
+	PATH = 1u << 1,  /* RFC 3986 pchar and '/', without '%' */
 	QUERY = 1u << 2, /* PATH and '?' */
-	HOST = 1u << 3,	 /* letters, digits, '-', '.', '_': no host has more, though RFC 3986 would let it */
+	HOST = 1u << 3,  /* letters, digits, '-', '.', '_': no host has more, though RFC 3986 would let it */
 	FIELD = 1u << 4, /* field-vchar, SP and HTAB */
 	DIGIT = 1u << 5
 };
@@ -30,7 +30,8 @@ static const uint8_t CLASS[256] = {
 	['\''] = TARGET | TOKEN, ['*'] = TARGET | TOKEN, ['+'] = TARGET | TOKEN,
 	['('] = TARGET, [')'] = TARGET, [','] = TARGET, [';'] = TARGET, ['='] = TARGET, [':'] = TARGET, ['@'] = TARGET,
 	['/'] = TARGET, ['?'] = QUERY | FIELD,
-	['#'] = TOKEN | FIELD, ['%'] = TOKEN | FIELD, ['^'] = TOKEN | FIELD, ['`'] = TOKEN | FIELD, ['|'] = TOKEN | FIELD,
+	['#'] = TOKEN | FIELD, ['%'] = TOKEN | FIELD, ['^'] = TOKEN | FIELD, ['`'] = TOKEN | FIELD,
+	['|'] = TOKEN | FIELD,
 	['"'] = FIELD, ['<'] = FIELD, ['>'] = FIELD, ['['] = FIELD, [']'] = FIELD, ['\\'] = FIELD, ['{'] = FIELD,
 	['}'] = FIELD, [' '] = FIELD, ['\t'] = FIELD, [0x80 ... 0xff] = FIELD,
 };

@@ -1,13 +1,9 @@
-"""The HTTP engine over real sockets: W1 to W3, W5, W8, W9. Kafka is away, so webhooks are answered 503 at once.
-
-Requests are written byte by byte on raw sockets: what matters here is what no HTTP library sends.
-"""
+"""The HTTP engine over real sockets: W1 to W3, W5, W8, W9. Kafka is away, so webhooks are answered 503 at once."""
 
 import pathlib
 import re
 import signal
 import socket
-import ssl
 import struct
 import subprocess
 import threading
@@ -15,12 +11,10 @@ import time
 
 import pytest
 
+from http_client import GET, NO_KAFKA, TEXT, Client, ask, count_lines, head_of, lines_since
 from ingress_fixture import Ingress, event, sign
-from postgres_fixture import free_port, wait_until
+from postgres_fixture import wait_until
 
-NO_KAFKA = ["--kafka-brokers", "127.0.0.1:1"]
-TEXT = "/.well-known/security.txt"
-GET = f"GET {TEXT} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
 TIMEOUTS_MS = {"head_timeout_ms": 600, "body_timeout_ms": 600, "idle_timeout_ms": 600, "write_timeout_ms": 600}
 
 
@@ -34,90 +28,6 @@ def plain_ingress():
 def impatient_ingress():
     with Ingress(NO_KAFKA, **TIMEOUTS_MS) as ingress:
         yield ingress
-
-
-def make_certificate(folder, name):
-    """A self-signed pair in cert.pem and key.pem of the folder."""
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-                    "-keyout", folder / "key.pem", "-out", folder / "cert.pem", "-days", "2", "-subj", f"/CN={name}"],
-                   check=True, capture_output=True)
-    return {"tls": "true", "tls_certificate_file": folder / "cert.pem", "tls_key_file": folder / "key.pem"}
-
-
-@pytest.fixture(name="tls")
-def tls_ingress(tmp_path):
-    with Ingress(NO_KAFKA, **make_certificate(tmp_path, "first.example")) as ingress:
-        ingress.certificates = tmp_path
-        yield ingress
-
-
-class Client:
-    """A raw connection that reads answers one by one."""
-
-    def __init__(self, ingress, port=None, context=None, session=None, receive_buffer=None):
-        self.socket = socket.socket()
-        self.socket.settimeout(10)
-        if receive_buffer is not None:
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.socket.connect(("127.0.0.1", port or ingress.port))
-        if context is not None:
-            self.socket = context.wrap_socket(self.socket, server_hostname="localhost", session=session)
-        self.pending = b""
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.socket.close()
-
-    def send(self, data):
-        self.socket.sendall(data)
-        return self
-
-    def more(self):
-        try:
-            data = self.socket.recv(65536)
-        except ConnectionResetError:
-            data = b""
-        self.pending += data
-        return data
-
-    def answer(self, head_only=False):
-        """(status, headers, body) of the next answer; headers in lower case."""
-        while b"\r\n\r\n" not in self.pending:
-            assert self.more(), f"closed after {self.pending!r}"
-        head, self.pending = self.pending.split(b"\r\n\r\n", 1)
-        lines = head.decode().split("\r\n")
-        status = int(lines[0].split(" ")[1])
-        headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines[1:])}
-        length = 0 if head_only or status == 100 else int(headers["content-length"])
-        while len(self.pending) < length:
-            assert self.more(), "closed within a body"
-        body, self.pending = self.pending[:length], self.pending[length:]
-        return status, headers, body
-
-    def closed(self):
-        """The server ends the connection, with nothing more in it."""
-        return self.pending == b"" and self.more() == b""
-
-
-def ask(ingress, data, **options):
-    with Client(ingress, **options) as client:
-        return client.send(data).answer()
-
-
-def lines_since(ingress, before):
-    return ingress.log_lines("request")[before:]
-
-
-def count_lines(ingress):
-    return len(ingress.log_lines("request"))
-
-
-def head_of(method="POST", path="/webhooks/stripe", **headers):
-    lines = [f"{method} {path} HTTP/1.1", "Host: localhost"]
-    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
 # --- answers
@@ -301,6 +211,24 @@ def test_bodies_over_the_limit(plain):
             assert (status, headers["connection"]) == (413, "close") and client.closed()
 
 
+def test_a_refusal_arrives_though_the_client_goes_on(plain):
+    """A connection that closes under a sender is reset, and the reset takes the answer along. How: a refused body that
+    goes on for a while behind the refusal; no send fails, and then the answer is there. Endless ones are cut."""
+    with Client(plain) as client:
+        client.send(head_of(Content_Length=10_000_000))
+        for _ in range(10):
+            client.send(b"x" * 1000)
+            time.sleep(0.01)
+        status, headers, _ = client.answer()
+        assert (status, headers["connection"]) == (413, "close") and client.closed()
+    with Client(plain) as client:
+        client.send(head_of(Content_Length=10_000_000))
+        with pytest.raises(OSError):
+            for _ in range(1000):
+                client.send(b"x" * 10_000)
+                time.sleep(0.001)
+
+
 def test_expect_100_continue(plain):
     """The interim answer says that the body is wanted, so it comes only after route and limits agreed. How: an accepted,
     a refused, an unknown expectation, and a body that came along."""
@@ -481,179 +409,6 @@ def test_webhook_rate():
         assert ask(ingress, GET)[0] == 200
         time.sleep(1.1)
         assert ask(ingress, webhook)[0] == 400
-
-
-# --- TLS
-
-
-def context_of(lowest=None, highest=None, alpn=None):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    context.set_ciphers("ALL:@SECLEVEL=0")
-    context.minimum_version = lowest or ssl.TLSVersion.TLSv1_2
-    if highest is not None:
-        context.maximum_version = highest
-    if alpn is not None:
-        context.set_alpn_protocols(alpn)
-    return context
-
-
-def name_of(client):
-    der = client.socket.getpeercert(binary_form=True)
-    text = subprocess.run(["openssl", "x509", "-inform", "DER", "-noout", "-subject"], input=der, check=True,
-                          capture_output=True).stdout.decode()
-    return re.search(r"CN ?= ?(\S+)", text).group(1)
-
-
-def test_tls_versions(tls):
-    """TLS 1.2 or higher (the security page). How: each version alone; a plain request on the TLS port; HSTS is sent."""
-    for version, name in ((ssl.TLSVersion.TLSv1_2, "TLSv1.2"), (ssl.TLSVersion.TLSv1_3, "TLSv1.3")):
-        with Client(tls, context=context_of(version, version)) as client:
-            status, headers, _ = client.send(GET).answer()
-            assert status == 200 and client.socket.version() == name
-            assert headers["strict-transport-security"] == "max-age=63072000; includeSubDomains"
-    with pytest.warns(DeprecationWarning):
-        old = context_of(ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1)
-    with pytest.raises(ssl.SSLError):
-        Client(tls, context=old)
-    with Client(tls) as client:
-        client.send(GET)
-        while client.more():
-            pass
-        assert b"HTTP/" not in client.pending
-    assert tls.metric('watchpost_http_connections_refused_total{reason="tls"}') == 2
-
-
-def test_tls_alpn(tls):
-    """A client that wants another protocol must learn it in the handshake. How: http/1.1 among others, none, only h2."""
-    with Client(tls, context=context_of(alpn=["h2", "http/1.1"])) as client:
-        assert client.socket.selected_alpn_protocol() == "http/1.1"
-    with Client(tls, context=context_of()) as client:
-        assert client.socket.selected_alpn_protocol() is None and client.send(GET).answer()[0] == 200
-    with pytest.raises(ssl.SSLError):
-        Client(tls, context=context_of(alpn=["h2"]))
-
-
-@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
-def test_tls_resumption(tls, version):
-    """A handshake costs more than a hundred requests. How: the session of one connection opens the next, also after a
-    reload of the certificate."""
-    context = context_of(version, version)
-    with Client(tls, context=context) as client:
-        assert client.send(GET).answer()[0] == 200
-        session = client.socket.session
-    with Client(tls, context=context, session=session) as client:
-        assert client.send(GET).answer()[0] == 200 and client.socket.session_reused
-    tls.signal(signal.SIGHUP)
-    wait_until(lambda: tls.log_lines("reloaded"), "the reload")
-    with Client(tls, context=context, session=session) as client:
-        assert client.send(GET).answer()[0] == 200 and client.socket.session_reused
-
-
-def test_tls_large_and_small_pieces(tls):
-    """Records and requests do not line up. How: a large body in one write, a request in records of one byte, many in
-    one record."""
-    with Client(tls, context=context_of()) as client:
-        body = b"x" * 400000
-        assert client.send(head_of(Content_Length=len(body)) + body).answer()[0] == 400
-        for byte in GET:
-            client.send(bytes([byte]))
-        assert client.answer()[0] == 200
-        client.send(GET * 100)
-        assert [client.answer()[0] for _ in range(100)] == [200] * 100
-        pages = [client.answer() for _ in range(50) if client.send(head_of("GET", "/security"))]
-        assert {status for status, _, _ in pages} == {200}
-
-
-def test_sighup_changes_the_certificate(tls):
-    """Certificates change every few weeks and connections live on. How: a connection before, a new certificate, SIGHUP:
-    the old connection is still served, a new one sees the new name; a broken file changes nothing and is logged."""
-    with Client(tls, context=context_of()) as before:
-        assert before.send(GET).answer()[0] == 200 and name_of(before) == "first.example"
-        make_certificate(tls.certificates, "second.example")
-        tls.signal(signal.SIGHUP)
-        wait_until(lambda: tls.log_lines("reloaded"), "the reload")
-        with Client(tls, context=context_of()) as after:
-            assert after.send(GET).answer()[0] == 200 and name_of(after) == "second.example"
-        assert before.send(GET).answer()[0] == 200
-        (tls.certificates / "cert.pem").write_text("no certificate")
-        tls.signal(signal.SIGHUP)
-        wait_until(lambda: tls.log_lines("reload_failed"), "the refusal")
-        assert "cert.pem" in tls.log_lines("reload_failed")[0]["error"]
-        with Client(tls, context=context_of()) as after:
-            assert after.send(GET).answer()[0] == 200 and name_of(after) == "second.example"
-        assert before.send(GET).answer()[0] == 200
-
-
-def test_redirects(tmp_path):
-    """The plain port speaks to whoever forgot the s, and does nothing else. How: target, query and host are kept, the
-    port is ours, methods and unknown paths too; without a usable host 400; no HSTS over plain HTTP."""
-    redirect_port = free_port()
-    with Ingress(NO_KAFKA, redirect_port=redirect_port, **make_certificate(tmp_path, "a.example")) as ingress:
-        for data, where in ((b"GET /a?b=c HTTP/1.1\r\nHost: a.example:80\r\n\r\n", "a.example:%d/a?b=c"),
-                            (b"POST /webhooks/stripe HTTP/1.1\r\nHost: [::1]:80\r\nContent-Length: 2\r\n\r\n{}",
-                             "[::1]:%d/webhooks/stripe")):
-            with Client(ingress, port=redirect_port) as client:
-                status, headers, _ = client.send(data).answer()
-                assert (status, headers["location"]) == (308, "https://" + where % ingress.port)
-                assert headers["connection"] == "close" and "strict-transport-security" not in headers
-                assert client.closed()
-        assert ask(ingress, b"GET / HTTP/1.0\r\n\r\n", port=redirect_port)[0] == 400
-
-
-# --- PROXY protocol
-
-
-def proxy_header(address, command=0x21, family=0x11):
-    block = socket.inet_aton(address) + socket.inet_aton("192.0.2.1") + struct.pack("!HH", 1234, 443)
-    return b"\r\n\r\n\x00\r\nQUIT\n" + bytes([command, family]) + struct.pack("!H", len(block)) + block
-
-
-def test_proxy_protocol(tmp_path):
-    """Behind a balancer limits must count the client, not the balancer. How: with TLS behind the header; two clients by
-    their own addresses have limits of their own; the balancer's check counts as itself; no header, version 1 and a broken
-    one are refused without an answer."""
-    settings = make_certificate(tmp_path, "a.example")
-    with Ingress(NO_KAFKA, proxy_protocol_from="127.0.0.0/8", connections_per_address_max=2, **settings) as ingress:
-        def connect(header, cut=None):
-            raw = socket.create_connection(("127.0.0.1", ingress.port), timeout=10)
-            raw.sendall(header[:cut])
-            if cut is not None:
-                time.sleep(0.02)
-                raw.sendall(header[cut:])
-            return raw
-
-        def served(raw):
-            try:
-                secured = context_of().wrap_socket(raw)
-                secured.sendall(GET)
-                return secured.recv(65536).startswith(b"HTTP/1.1 200"), secured
-            except (ssl.SSLError, ConnectionError):
-                return False, raw
-
-        kept = []
-        for address, cut, good in (("203.0.113.1", None, True), ("203.0.113.1", 5, True), ("203.0.113.1", 20, False),
-                                   ("203.0.113.2", 17, True), ("203.0.113.2", None, True)):
-            result, stream = served(connect(proxy_header(address), cut))
-            kept.append(stream)
-            assert result == good, address
-        result, stream = served(connect(proxy_header("203.0.113.1", command=0x20)))
-        assert result, "the balancer's own check"
-        kept.append(stream)
-        for bad in (b"PROXY TCP4 203.0.113.1 192.0.2.1 1 443\r\n", proxy_header("203.0.113.3", command=0x31),
-                    proxy_header("203.0.113.3", family=0x31), b""):
-            result, stream = served(connect(bad))
-            kept.append(stream)
-            assert not result
-        assert ingress.metric('watchpost_http_connections_refused_total{reason="proxy_header"}') == 4
-        for stream in kept:
-            stream.close()
-
-
-def test_proxy_protocol_is_not_taken_from_strangers(plain):
-    """Whoever is not a balancer could name any client. How: the header from an untrusted peer is a bad request."""
-    assert ask(plain, proxy_header("203.0.113.1") + GET)[0] == 400
 
 
 # --- the process

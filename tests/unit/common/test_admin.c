@@ -11,6 +11,7 @@
 #include <cmocka.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/admin.h"
@@ -72,6 +73,13 @@ static int teardown(void **state)
 	return 0;
 }
 
+static void pause_us(long us)
+{
+	const struct timespec time = {.tv_nsec = us * 1000};
+
+	(void)nanosleep(&time, NULL);
+}
+
 static int connect_to(const struct program *program)
 {
 	const struct sockaddr_in to = {.sin_family = AF_INET,
@@ -98,7 +106,7 @@ static const char *ask_in_steps(const struct program *program, const char *reque
 		size_t rest = strlen(request) - at;
 		assert_true(send(fd, request + at, rest < step ? rest : step, MSG_NOSIGNAL) > 0);
 		if (step == 1)
-			usleep(200);
+			pause_us(200);
 	}
 	while ((got = recv(fd, answer + len, sizeof(answer) - 1 - len, 0)) > 0)
 		len += (size_t)got;
@@ -201,14 +209,14 @@ static void silent_connections_do_not_lock_out(void **state)
 	assert_answer(ask(program, "GET /healthz HTTP/1.1\r\n\r\n"), "200", "alive\n");
 	for (size_t i = 1; i < ADMIN_CONNECTIONS_MAX; i++)
 		silent[i] = connect_to(program);
-	usleep(100000);
+	pause_us(100000);
 	int over = connect_to(program);
 	char byte;
 	assert_int_equal(recv(over, &byte, 1, 0), 0);
 	(void)close(over);
 	for (size_t i = 0; i < ADMIN_CONNECTIONS_MAX; i++)
 		(void)close(silent[i]);
-	usleep(100000);
+	pause_us(100000);
 	assert_answer(ask(program, "GET /healthz HTTP/1.1\r\n\r\n"), "200", "alive\n");
 }
 
