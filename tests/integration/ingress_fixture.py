@@ -122,6 +122,10 @@ class Ingress:
         self.signal(signal.SIGTERM)
         return self.process.wait(timeout)
 
+    def output(self):
+        """What the ended process wrote besides its log: nothing, or a sanitizer's report."""
+        return self.process.stdout.read().decode()
+
     # --- talking to it
 
     def post(self, body, signature=None, path=ROUTE, headers=None, timeout=15):

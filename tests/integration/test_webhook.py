@@ -36,6 +36,8 @@ def ingress_process(kafka):
     with Ingress(kafka.settings(), publish_timeout_ms=DEADLINE_MS) as ingress:
         ingress.wait_ready()
         yield ingress
+        # Also shows leaks, where the program was built with their checker.
+        assert ingress.process.poll() == 0 or ingress.terminate() == 0, ingress.output()
 
 
 def headers_of(record):
