@@ -274,6 +274,22 @@ class WorkerSystem:
                    f"{worker} to read {ends}, is at {self.offsets(worker, topic)}", seconds)
 
 
+@contextlib.contextmanager
+def running(system, *kinds, **settings):
+    """Workers until the end of the block; then they must end well by SIGTERM (C7)."""
+    with contextlib.ExitStack() as stack:
+        workers = [stack.enter_context(system.worker(kind, **settings)) for kind in kinds]
+        yield workers[0] if len(workers) == 1 else workers
+        assert [worker.stop() for worker in workers] == [0] * len(workers)
+
+
+def states(system, prefix):
+    """subscription -> (status, needs_refresh) of the subscriptions whose id begins so."""
+    return {row[0]: row[1:] for row in system.query(
+        "select stripe_subscription_id, status, needs_refresh from report.subscriptions where starts_with(stripe_subscription_id, %s)",
+        (prefix,))}
+
+
 # --- events ---------------------------------------------------------------------------------------------------------
 
 COUNT = iter(range(1, 10**9))
@@ -309,6 +325,3 @@ def checkout_event(customer, reference=None, created_s=1700000000, **more):
 def other_event(customer, stripe_type="invoice.paid", kind="stripe.other", created_s=1700000000):
     return event(kind, {"stripe_type": stripe_type, "created_s": created_s, "livemode": False, "customer": customer})
 
-
-__all__ = ["PREFIX", "WorkerSystem", "Worker", "alive", "checkout_event", "event", "other_event", "subscription_event",
-           "wait_until", "os"]

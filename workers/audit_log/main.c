@@ -1,3 +1,4 @@
+/* watchpost-audit-log. */
 #include "workers/audit_log/ledger.h"
 
 int main(int argc, char **argv)

@@ -52,8 +52,12 @@ static bool row_make(struct worker *worker, struct worker_partition *partition, 
 	uint8_t genesis[CHAIN_LINK_BYTES];
 	bool found = false;
 	if (!kafka_admin_watermarks(worker->admin, partition->topic, partition->partition, KAFKA_QUESTION_MS, &low,
-				    &high, err))
+				    &high, err)) {
+		/* Kafka assigned it, so it is there: brokers learn of a new topic one after the other. */
+		if (err->code == ERR_NOT_FOUND)
+			err->code = ERR_UNAVAILABLE;
 		return false;
+	}
 	if (worker->spec->chained &&
 	    !chain_genesis(worker->cluster_id, partition->topic, partition->partition, genesis, err))
 		return false;

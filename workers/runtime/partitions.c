@@ -200,6 +200,14 @@ static void on_out_of_range(void *owner, const struct kafka_partition *partition
 		partitions_back_off(worker, &err);
 		return;
 	}
+	if (low < 0 || (found->next_offset >= low && found->next_offset <= high)) {
+		/* About a place from before the last assignment, or not to be told now: the recovery seeks to the row,
+		 * and Kafka says it again if it is so. */
+		(void)err_set(&err, ERR_UNAVAILABLE, "%s/%d: Kafka refused offset %" PRId64 ", the row says %" PRId64,
+			      found->topic, found->partition, partition->offset, found->next_offset);
+		partitions_back_off(worker, &err);
+		return;
+	}
 	found->state = PARTITION_OUT_OF_RANGE;
 	LOG(ERROR, "offset_out_of_range", F_TEXT("topic", found->topic), F_I64("partition", found->partition),
 	    F_I64("offset", found->next_offset), F_I64("low", low), F_I64("high", high),

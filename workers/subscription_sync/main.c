@@ -1,3 +1,4 @@
+/* watchpost-subscription-sync. */
 #include "workers/subscription_sync/sync.h"
 
 int main(int argc, char **argv)

@@ -12,7 +12,7 @@
 #include "common/pg.h"
 #include "common/stripe_api.h"
 
-enum { PARAMS_MAX = 16, ROWS_MAX = 20, LEASE_S = 300, FIRST_PAUSE_S = 2, LAST_PAUSE_S = 3600, DENIED_PAUSE_S = 300 };
+enum { PARAMS_MAX = 16, ROWS_MAX = 20, LEASE_S = 60, FIRST_PAUSE_S = 2, LAST_PAUSE_S = 3600, DENIED_PAUSE_S = 300 };
 
 struct refresh {
 	pthread_t thread;
@@ -92,9 +92,10 @@ static bool write_failure(struct refresh *refresh, const char *id, int64_t versi
 		pg_params_null(refresh->params);
 	else
 		pg_params_i64(refresh->params, why->code == ERR_DENIED ? DENIED_PAUSE_S : refresh_pause_s(failures));
+	/* bigint first: the statement is prepared with the types of its first call, and a null has none. */
 	LOG(WARN, "subscription_not_refreshed", F_TEXT("subscription", id), F_ERR(why));
-	return pg_run(refresh->pg, "select api.subscription_refresh_failed($1, $2, $3, $4::integer)", refresh->params,
-		      err);
+	return pg_run(refresh->pg, "select api.subscription_refresh_failed($1, $2, $3, $4::bigint::integer)",
+		      refresh->params, err);
 }
 
 static bool refresh_row(struct refresh *refresh, const struct pg_result *rows, int row, struct err *err)

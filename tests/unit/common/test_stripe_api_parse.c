@@ -11,9 +11,11 @@
 #include "common/stripe_api.h"
 
 static const char SUBSCRIPTION[] =
-	"{\"id\":\"sub_1\",\"object\":\"subscription\",\"created\":1700000000,\"customer\":\"cus_1\",\"status\":\"past_due\","
+	"{\"id\":\"sub_1\",\"object\":\"subscription\",\"created\":1700000000,"
+	"\"customer\":\"cus_1\",\"status\":\"past_due\","
 	"\"cancel_at_period_end\":true,\"livemode\":false,\"metadata\":{\"status\":\"active\",\"id\":\"sub_9\"},"
-	"\"items\":{\"object\":\"list\",\"data\":[{\"id\":\"si_1\",\"current_period_end\":1800000000,\"plan\":{\"id\":\"p\"}},"
+	"\"items\":{\"object\":\"list\",\"data\":["
+	"{\"id\":\"si_1\",\"current_period_end\":1800000000,\"plan\":{\"id\":\"p\"}},"
 	"{\"current_period_end\":1900000000},{\"current_period_end\":null}],\"has_more\":false}}";
 
 static void assert_first(const struct stripe_subscription *s)
