@@ -1,3 +1,4 @@
+/* The rules between settings, which every server checks before it starts. */
 #include <string.h>
 
 #include "common/config_table.h"
@@ -7,10 +8,10 @@ static bool given(const char *text)
 	return text[0] != '\0';
 }
 
-/* True for "localhost…", "127.…" and "[::1]…". */
+/* With the port, so that no "localhost.example" passes. */
 static bool starts_on_loopback(const char *host)
 {
-	static const char *const starts[] = {"localhost", "127.", "[::1]"};
+	static const char *const starts[] = {"localhost:", "127.0.0.1:", "[::1]:"};
 
 	for (size_t i = 0; i < ARRAY_LEN(starts); i++) {
 		if (strncmp(host, starts[i], strlen(starts[i])) == 0)

@@ -1,3 +1,4 @@
+/* From the file, the environment and the flags to the text of each setting. */
 #include <assert.h>
 #include <ctype.h>
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* The table and the values as text: --help, the sample file, the documentation, --check-config. */
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -134,19 +135,27 @@ static void print_cell(FILE *to, const char *text)
 
 void config_print_markdown(FILE *to)
 {
-	fputs("# Configuration\n\n"
-	      "Made from `common/settings.def`; do not edit.\n\n"
-	      "Every setting can be given in the file that `--config FILE` names (`name = value`, a comment on a line of "
-	      "its own begins with `#`), in the environment (`WATCHPOST_SET_<NAME>` in upper case; empty means not "
-	      "given), and as a flag (`--name value` or `--name=value`, dashes or underscores). A later source of these "
-	      "three wins over an earlier one. One file serves every program: a setting that a program does not use "
-	      "is accepted in the file and in the environment and refused as a flag. An unknown name is an error.\n\n"
-	      "Secrets stand in files of their own; the settings ending in `_file` and `_files` name them, and no "
-	      "program prints what is in them. On SIGHUP a program reads all sources again, the secrets too; the "
-	      "settings marked below take effect at once. When another one has changed, the program says which one "
-	      "and goes on with what it had.\n\n"
-	      "`--check-config` says whether a program would start with its configuration and prints it; "
-	      "`--sample-config` prints a file with every setting (`ops/watchpost.conf.sample`).\n\n"
+	fputs("# Configuration\n"
+	      "\n"
+	      "Made from `common/settings.def`; do not edit.\n"
+	      "\n"
+	      "Every setting can be given in three places; a later one wins over an earlier one:\n"
+	      "\n"
+	      "1. the file that `--config FILE` names: `name = value`; a line that begins with `#` is a comment\n"
+	      "2. the environment: `WATCHPOST_SET_<NAME>` in upper case; empty means not given\n"
+	      "3. a flag: `--name value` or `--name=value`, with dashes or underscores\n"
+	      "\n"
+	      "One file serves every program: a setting that a program does not use is accepted in the file and in\n"
+	      "the environment, and refused as a flag. An unknown name is an error.\n"
+	      "\n"
+	      "Secrets stand in files of their own; the settings ending in `_file` and `_files` name them, and no\n"
+	      "program prints what is in them. On SIGHUP a program reads all sources again, the secrets too; the\n"
+	      "settings marked below take effect at once. When another one has changed, the program says which one\n"
+	      "and goes on with what it had.\n"
+	      "\n"
+	      "`--check-config` says whether a program would start with its configuration and prints it;\n"
+	      "`--sample-config` prints a file with every setting (`ops/watchpost.conf.sample`).\n"
+	      "\n"
 	      "| setting | value | default | SIGHUP | used by | meaning |\n"
 	      "|---|---|---|---|---|---|\n",
 	      to);

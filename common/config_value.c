@@ -1,3 +1,4 @@
+/* The text of one setting and its value. */
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>

@@ -2,7 +2,8 @@
  * Digests, MACs, signatures and their text forms. OpenSSL's libcrypto underneath.
  *
  * Thread: functions are reentrant; a struct hmac_key may be used by many threads at once.
- * Errors: digests of memory do not fail; a libcrypto that cannot allocate ends the process.
+ * Errors: digests of memory do not fail. What libcrypto notes in its error queue is cleared, so that
+ * the next TLS call does not find it.
  */
 #ifndef WATCHPOST_COMMON_DIGEST_H
 #define WATCHPOST_COMMON_DIGEST_H
@@ -20,7 +21,8 @@ void digest_sha256(const struct bytes *parts, size_t count, uint8_t out[SHA256_B
 
 /* HMAC-SHA256 (RFC 2104) with the inner and outer states computed once: no allocation per message. */
 struct hmac_key;
-MUSTCHECK struct hmac_key *hmac_key_new(const struct secret *key); /* Owns: a copy; hmac_key_free wipes it */
+/* Owns: a copy of the key, which hmac_key_free wipes. NULL: no memory. */
+MUSTCHECK struct hmac_key *hmac_key_new(const struct secret *key);
 void hmac_key_free(struct hmac_key *key);
 void hmac_sha256(const struct hmac_key *key, const struct bytes *parts, size_t count, uint8_t out[SHA256_BYTES]);
 
@@ -36,12 +38,14 @@ MUSTCHECK bool hex_decode(struct bytes text, uint8_t *out, size_t len);
 struct sign_key;
 MUSTCHECK struct sign_key *sign_key_read_private(const char *path, struct err *err);
 MUSTCHECK struct sign_key *sign_key_read_public(const char *path, struct err *err);
-/* Makes a pair and writes both PEM files (private 0600, refuses to overwrite). */
+/* Makes a pair and writes both PEM files (private 0600). ERR_CONFLICT when one is there already; then
+ * nothing is left behind. */
 MUSTCHECK bool sign_key_generate(const char *private_path, const char *public_path, struct err *err);
 void sign_key_free(struct sign_key *key);
 void sign_key_public(const struct sign_key *key, uint8_t out[ED25519_PUBLIC_BYTES]);
 MUSTCHECK bool sign_message(const struct sign_key *key, struct bytes message, uint8_t out[ED25519_SIGNATURE_BYTES],
 			    struct err *err);
+/* A libcrypto without memory ends the process: a wrong "no" would read as tampering. */
 MUSTCHECK bool sign_verify(const struct sign_key *key, struct bytes message,
 			   const uint8_t signature[ED25519_SIGNATURE_BYTES]);
 

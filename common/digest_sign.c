@@ -1,3 +1,4 @@
+/* Ed25519 keys and signatures (common/digest.h). */
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -2,8 +2,8 @@
  * Identifiers: prefix + '_' + ULID (26 characters of Crockford base32; github.com/ulid/spec).
  *
  * 48 bits of wall milliseconds and 80 random bits from the system's CSPRNG, drawn in blocks so that
- * an id costs no system call. Within a thread ids of one millisecond ascend. Ids are names, never
- * secrets.
+ * an id costs no system call. Within a thread ids of one millisecond ascend. A forked child draws
+ * anew. Ids are names, never secrets: the next one of a millisecond can be guessed.
  *
  * Thread: any (state is per thread). Errors: none; a CSPRNG that fails ends the process.
  */

@@ -84,6 +84,15 @@ static void open_stderr(void)
 	}
 }
 
+/* A reader that goes away must not end a server. */
+static void ignore_sigpipe(void)
+{
+	const struct sigaction ignore = {.sa_handler = SIG_IGN};
+	int status = sigaction(SIGPIPE, &ignore, NULL);
+
+	assert(status == 0);
+}
+
 bool log_open(const char *program, const char *path, enum log_level level, struct err *err)
 {
 	if (path == NULL)
@@ -107,9 +116,8 @@ bool log_open(const char *program, const char *path, enum log_level level, struc
 	memcpy(the_log.path, path, strlen(path) + 1);
 	the_log.program = program;
 	log_set_level(level);
-	/* A reader that goes away must not end a server. */
 	if (the_log.sink == SINK_STREAM || the_log.sink == SINK_SHARED)
-		signal(SIGPIPE, SIG_IGN);
+		ignore_sigpipe();
 	return true;
 }
 

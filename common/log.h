@@ -10,7 +10,9 @@
  *
  * Thread: any, without a lock of ours around formatting. A loop thread may gather its lines in a
  * buffer of its own (log_batch_begin) and writes them once per turn.
- * Errors: a line that cannot be written is counted (log_lost_total), never retried, never blocks.
+ * Errors: a line that cannot be written is counted (log_lost_total), never retried, never blocks. Pipes
+ * and terminals are opened anew with O_NONBLOCK, so that whoever shares standard error is not touched;
+ * logging to one of them ignores SIGPIPE in the whole process.
  */
 #ifndef WATCHPOST_COMMON_LOG_H
 #define WATCHPOST_COMMON_LOG_H
@@ -46,27 +48,27 @@ struct log_field {
 	} value;
 };
 
-#define F_TEXT(k, v) ((struct log_field){ .key = (k), .kind = LOG_FIELD_TEXT, .value.text = (v) })
-#define F_BYTES(k, v) ((struct log_field){ .key = (k), .kind = LOG_FIELD_BYTES, .value.bytes = (v) })
-#define F_I64(k, v) ((struct log_field){ .key = (k), .kind = LOG_FIELD_I64, .value.i64 = (v) })
-#define F_U64(k, v) ((struct log_field){ .key = (k), .kind = LOG_FIELD_U64, .value.u64 = (v) })
-#define F_BOOL(k, v) ((struct log_field){ .key = (k), .kind = LOG_FIELD_BOOL, .value.flag = (v) })
+#define F_TEXT(k, v)  ((struct log_field){.key = (k), .kind = LOG_FIELD_TEXT, .value.text = (v)})
+#define F_BYTES(k, v) ((struct log_field){.key = (k), .kind = LOG_FIELD_BYTES, .value.bytes = (v)})
+#define F_I64(k, v)   ((struct log_field){.key = (k), .kind = LOG_FIELD_I64, .value.i64 = (v)})
+#define F_U64(k, v)   ((struct log_field){.key = (k), .kind = LOG_FIELD_U64, .value.u64 = (v)})
+#define F_BOOL(k, v)  ((struct log_field){.key = (k), .kind = LOG_FIELD_BOOL, .value.flag = (v)})
 /* reason=<code name> error="<text>" */
 #define F_ERR(e) F_TEXT("reason", err_code_name((e)->code)), F_TEXT("error", (e)->text)
 
 /* LOG(INFO, "started", F_U64("port", port)); `event` is a snake_case word, the same for every such line. */
-#define LOG(LEVEL, EVENT, ...)                                                                      \
-	do {                                                                                        \
-		if (log_level_on(LOG_LEVEL_##LEVEL))                                                \
-			log_write(LOG_LEVEL_##LEVEL, (EVENT), (const struct log_field[]){ __VA_ARGS__ }, \
-				  sizeof((const struct log_field[]){ __VA_ARGS__ }) / sizeof(struct log_field)); \
+#define LOG(LEVEL, EVENT, ...)                                                                                         \
+	do {                                                                                                           \
+		if (log_level_on(LOG_LEVEL_##LEVEL))                                                                   \
+			log_write(LOG_LEVEL_##LEVEL, (EVENT), (const struct log_field[]){__VA_ARGS__},                 \
+				  sizeof((const struct log_field[]){__VA_ARGS__}) / sizeof(struct log_field));         \
 	} while (0)
 
-#define TRACE(TOPIC, EVENT, ...)                                                                    \
-	do {                                                                                        \
-		if (log_topic_on(LOG_TOPIC_##TOPIC))                                                \
-			log_write(LOG_LEVEL_DEBUG, (EVENT), (const struct log_field[]){ __VA_ARGS__ }, \
-				  sizeof((const struct log_field[]){ __VA_ARGS__ }) / sizeof(struct log_field)); \
+#define TRACE(TOPIC, EVENT, ...)                                                                                       \
+	do {                                                                                                           \
+		if (log_topic_on(LOG_TOPIC_##TOPIC))                                                                   \
+			log_write(LOG_LEVEL_DEBUG, (EVENT), (const struct log_field[]){__VA_ARGS__},                   \
+				  sizeof((const struct log_field[]){__VA_ARGS__}) / sizeof(struct log_field));         \
 	} while (0)
 
 /* Opens the log. `path` NULL or "" means stderr; a file is opened for append, mode 0600.
@@ -74,6 +76,7 @@ struct log_field {
 MUSTCHECK bool log_open(const char *program, const char *path, enum log_level level, struct err *err);
 /* Opens the file anew (SIGHUP, logrotate). On failure the old one goes on. */
 MUSTCHECK bool log_reopen(struct err *err);
+/* Back to standard error. Call when the other threads have ended. */
 void log_close(void);
 
 void log_set_level(enum log_level level);
@@ -89,7 +92,7 @@ bool log_topic_on(enum log_topic topic);
 void log_write(enum log_level level, const char *event, const struct log_field *fields, size_t count);
 
 /* This thread's lines are gathered from now on; log_batch_flush writes them in one go. ERROR lines
- * flush at once. A full batch flushes itself. */
+ * flush at once. A full batch flushes itself. A thread ends its batch before it ends. */
 void log_batch_begin(void);
 void log_batch_flush(void);
 void log_batch_end(void);

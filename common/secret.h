@@ -19,8 +19,9 @@ struct secret {
 /* Copies the bytes in; ERR_TOO_LARGE over SECRET_BYTES_MAX, ERR_INVALID when empty. */
 MUSTCHECK bool secret_set(struct secret *s, struct bytes bytes, struct err *err);
 
-/* Reads a file (regular, at most SECRET_BYTES_MAX + 1 bytes), drops ONE trailing newline. The error names
- * the path, never the content. */
+/* Reads a regular file of at most SECRET_BYTES_MAX bytes and drops ONE trailing newline ("\n" or
+ * "\r\n"), which does not count. The error names the path, never the content; ERR_NOT_FOUND,
+ * ERR_INVALID (no regular file, empty), ERR_TOO_LARGE, ERR_IO. */
 MUSTCHECK bool secret_read_file(struct secret *s, const char *path, struct err *err);
 
 /* A view for handing to a digest or a library; valid until the secret is wiped. */

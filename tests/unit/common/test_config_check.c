@@ -120,6 +120,8 @@ static void production_is_strict(void **unused)
 		{CONFIG_INGRESS, INGRESS " --stripe-secret-files=", "stripe_secret_files is required"},
 		{CONFIG_INGRESS, INGRESS " --kafka-security=plaintext", "kafka_security = plaintext"},
 		{CONFIG_INGRESS, INGRESS " --kafka-security=plaintext --kafka-brokers=127.0.0.1:9092,localhost:9", ""},
+		{CONFIG_INGRESS, INGRESS " --kafka-security=plaintext --kafka-brokers=localhost.example:9092",
+		 "kafka_security = plaintext"},
 		{CONFIG_INGRESS, INGRESS " --kafka-security=plaintext --kafka-brokers=127.0.0.1:9092,k1:9092",
 		 "kafka_security = plaintext"},
 		{CONFIG_AUDIT_LOG, PRODUCTION, "seal_key_file is required"},

@@ -302,6 +302,7 @@ static void survives_a_reader_that_went_away(void **unused)
 static void a_line_cut_by_a_full_disk_stands_alone(void **unused)
 {
 	uint64_t lost_before = log_lost_total();
+	const struct sigaction ignore = {.sa_handler = SIG_IGN};
 	struct rlimit everything, little;
 	struct stat info;
 	char *text;
@@ -313,7 +314,7 @@ static void a_line_cut_by_a_full_disk_stands_alone(void **unused)
 	assert_int_equal(getrlimit(RLIMIT_FSIZE, &everything), 0);
 	little = everything;
 	little.rlim_cur = (rlim_t)info.st_size + 10;
-	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(sigaction(SIGXFSZ, &ignore, NULL), 0);
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &little), 0);
 	LOG(INFO, "second");
 	LOG(INFO, "third");
