@@ -15,6 +15,7 @@ Data, log, password files and socket lie in a temporary folder that goes away at
 import contextlib
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -33,10 +34,13 @@ LOGIN_ROLES = ("watchpost_ingress", "watchpost_subscription_sync", "watchpost_au
 
 
 def free_port():
-    """A loopback port that nobody listens on now."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A loopback port that nobody listens on now; below those that the system gives to clients. From among those a client that
+    tries again and again while a server is down would sooner or later be given the server's own, and connect to itself."""
+    first_of_clients = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0])
+    while True:
+        with socket.socket() as s, contextlib.suppress(OSError):
+            s.bind(("127.0.0.1", random.randrange(10000, first_of_clients)))
+            return s.getsockname()[1]
 
 
 class PostgresCluster:
