@@ -3,6 +3,7 @@
 
 #include "common/config.h"
 #include "common/log.h"
+#include "common/process.h"
 #include "ingress/ingress.h"
 
 static const char PROGRAM[] = "watchpost-ingress";
@@ -26,7 +27,10 @@ int main(int argc, char **argv)
 	int rest = 0;
 	if (config_answer_flags(CONFIG_INGRESS, argc, argv, "accepts webhooks and agents' requests", &status))
 		return status;
-	struct config *config = config_load(CONFIG_INGRESS, argc, argv, &rest, &err);
+	struct config *config = NULL;
+	if (!process_harden(&err))
+		goto refused;
+	config = config_load(CONFIG_INGRESS, argc, argv, &rest, &err);
 	if (config == NULL)
 		goto refused;
 	if (rest < argc) {

@@ -10,6 +10,7 @@
 #include <jansson.h>
 
 #include "common/log.h"
+#include "common/process.h"
 #include "ops/ctl/commands.h"
 #include "ops/ctl/help.h"
 #include "ops/ctl/invocation.h"
@@ -191,7 +192,7 @@ static bool run_words(struct ctl *ctl, int argc, char **argv, struct err *err)
 {
 	char **words = argv + 1;
 
-	if (needs_settings(argv[1]) && !read_settings(ctl, argc, argv, &words, err))
+	if (needs_settings(argv[1]) && (!process_harden(err) || !read_settings(ctl, argc, argv, &words, err)))
 		return false;
 	if (words[0] == NULL)
 		return err_set(err, ERR_INVALID, "a command is missing; see watchpostctl --help");

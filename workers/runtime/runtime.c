@@ -10,6 +10,7 @@
 
 #include "common/admin.h"
 #include "common/log.h"
+#include "common/process.h"
 #include "workers/runtime/internal.h"
 
 enum {
@@ -339,7 +340,10 @@ int worker_main(const struct worker_spec *spec, int argc, char **argv)
 	(void)snprintf(program, sizeof(program), "watchpost-%s", spec->name);
 	if (config_answer_flags(spec->program, argc, argv, spec->summary, &status))
 		return status;
-	struct config *config = config_load(spec->program, argc, argv, &rest, &err);
+	struct config *config = NULL;
+	if (!process_harden(&err))
+		goto refused;
+	config = config_load(spec->program, argc, argv, &rest, &err);
 	if (config == NULL)
 		goto refused;
 	if (rest < argc) {
