@@ -11,13 +11,14 @@
 #include "common/log.h"
 #include "common/pg_internal.h"
 
-enum { NS_PER_MS = 1000000, IDLE_READS_MAX = 4 };
+enum { NS_PER_MS = 1000000 };
 
 struct pg {
 	struct pg_options options;
 	int timeout_ms; /* 0: the configuration's */
 	PGconn *conn;   /* NULL: not connected */
 	bool begun;     /* between pg_begin and its end; stays when the connection is lost */
+	bool ended;     /* the server said farewell */
 	char sqlstate[SQLSTATE_BYTES];
 	/* Prepared in this connection: the statement's literal; its name is its place. */
 	const char *prepared[PG_STATEMENTS_MAX];
@@ -226,6 +227,8 @@ bool pg_connect(struct pg *pg, struct err *err)
 		drop_connection(pg);
 		return false;
 	}
+	pg->ended = false;
+	pg_session_watch_end(pg->conn, &pg->ended);
 	TRACE(PG, "pg_connected", F_I64("backend", PQbackendPID(pg->conn)));
 	return true;
 }
@@ -250,18 +253,17 @@ void pg_set_config(struct pg *pg, const struct config *config)
 }
 
 /* The server may have closed an idle connection (a restart); finding out costs one poll and saves the caller a failed
- * call. Its farewell comes first, the end of the stream behind it. */
+ * call. Its farewell comes first, the end of the stream maybe later. */
 static bool closed_while_idle(struct pg *pg)
 {
-	for (int round = 0; round < IDLE_READS_MAX; round++) {
-		struct pollfd fd = {.fd = PQsocket(pg->conn), .events = POLLIN};
+	struct pollfd fd = {.fd = PQsocket(pg->conn), .events = POLLIN};
 
-		if (poll(&fd, 1, 0) <= 0)
-			return false;
-		if (PQconsumeInput(pg->conn) != 1 || PQstatus(pg->conn) == CONNECTION_BAD)
-			return true;
-	}
-	return false;
+	if (poll(&fd, 1, 0) <= 0)
+		return false;
+	if (PQconsumeInput(pg->conn) != 1)
+		return true;
+	(void)PQisBusy(pg->conn); /* makes libpq look at what came */
+	return pg->ended || PQstatus(pg->conn) == CONNECTION_BAD;
 }
 
 /* Before every call. */
@@ -330,7 +332,8 @@ PGconn *pg_release(struct pg *pg)
 {
 	PGconn *conn = pg->conn;
 
-	assert(!pg->begun);
+	assert(!pg->begun && conn != NULL);
+	pg_session_watch_end(conn, NULL);
 	pg->conn = NULL;
 	pg->prepared_count = 0;
 	return conn;

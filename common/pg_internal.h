@@ -47,6 +47,8 @@ struct pg_session_options {
 
 /* Starts to connect without waiting (PQconnectPoll goes on). NULL without memory. Owns: PQfinish by the caller. */
 MUSTCHECK PGconn *pg_session_start(const struct pg_session_options *options, struct err *err);
+/* *ended becomes true when the server says, between calls, that it ends the connection. NULL: nobody asks. */
+void pg_session_watch_end(PGconn *conn, bool *ended);
 
 /* One statement that sets the session up and asks for the environment, to be sent first. Text results. */
 MUSTCHECK bool pg_session_greet(PGconn *conn, const struct pg_session_options *options, struct err *err);

@@ -9,13 +9,22 @@
 
 #include "common/log.h"
 
-/* Notices go to standard error by default, around the log and its filter. */
-static void drop_notice(void *arg, const PGresult *raw)
+/* Notices go to standard error by default, around the log and its filter. What the server says between calls comes here
+ * as well, its farewell included. */
+static void take_notice(void *arg, const PGresult *raw)
 {
 	const char *sqlstate = PQresultErrorField(raw, PG_DIAG_SQLSTATE);
+	const char *severity = PQresultErrorField(raw, PG_DIAG_SEVERITY_NONLOCALIZED);
+	bool *ended = arg;
 
-	(void)arg;
+	if (ended != NULL && severity != NULL && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0))
+		*ended = true;
 	TRACE(PG, "pg_notice", F_TEXT("sqlstate", sqlstate != NULL ? sqlstate : ""));
+}
+
+void pg_session_watch_end(PGconn *conn, bool *ended)
+{
+	(void)PQsetNoticeReceiver(conn, take_notice, ended);
 }
 
 PGconn *pg_session_start(const struct pg_session_options *options, struct err *err)
@@ -43,7 +52,7 @@ PGconn *pg_session_start(const struct pg_session_options *options, struct err *e
 		(void)err_set(err, ERR_FULL, "no memory for a connection to Postgres");
 		return NULL;
 	}
-	(void)PQsetNoticeReceiver(conn, drop_notice, NULL);
+	pg_session_watch_end(conn, NULL);
 	return conn;
 }
 

@@ -7,7 +7,7 @@
 #include "common/pg_pipe.h"
 #include "tests/integration/c/support.h"
 
-enum { CALLS_MAX = 200, WAITING_MAX = 100, TIMEOUT_MS = 300, WAIT_MS = 8000 };
+enum { CALLS_MAX = 200, WAITING_MAX = 100, TIMEOUT_MS = 800, WAIT_MS = 20000, SLACK_MS = 4000 };
 
 enum statement { ECHO_NUMBER, DIVIDE, SLEEP_MS, BACKEND, ECHO_BYTES, BEGIN, COMMIT, INSERT, COUNT, STATEMENT_COUNT };
 
@@ -234,13 +234,13 @@ static void test_large_calls_do_not_block(void **state)
 
 	(void)state;
 	assert_non_null(data);
-	open_pipe((struct pg_pipe_options){.timeout_ms = 5000});
+	open_pipe((struct pg_pipe_options){.timeout_ms = WAIT_MS});
 	wait_up();
 	pg_params_bytea(params, bytes_make(data, BYTES));
 	started_ms = support_now_ms();
 	for (int i = 0; i < 4; i++)
 		assert_int_equal(pg_pipe_send(pipe_, ECHO_BYTES, params, &tickets[i]), PG_SEND_QUEUED);
-	assert_in_range(support_now_ms() - started_ms, 0, 1000);
+	assert_in_range(support_now_ms() - started_ms, 0, SLACK_MS);
 	wait_finished(4);
 	for (int i = 0; i < 4; i++) {
 		assert_int_equal(tickets[i].outcome, PG_DONE);
@@ -263,7 +263,7 @@ static void test_deadline(void **state)
 	assert_int_equal(send_number(SLEEP_MS, 20000, &tickets[0]), PG_SEND_QUEUED);
 	assert_int_equal(send_number(ECHO_NUMBER, 1, &tickets[1]), PG_SEND_QUEUED);
 	wait_finished(2);
-	assert_in_range(support_now_ms() - started_ms, TIMEOUT_MS - 1, TIMEOUT_MS + 1000);
+	assert_in_range(support_now_ms() - started_ms, TIMEOUT_MS - 1, TIMEOUT_MS + SLACK_MS);
 	assert_ptr_equal(finished[0], &tickets[0]);
 	/* The server's own end and ours come at the same moment; either is a failure in time. */
 	assert_int_equal(tickets[0].outcome, PG_FAILED);
@@ -319,11 +319,12 @@ static void test_silent_server(void **state)
 	assert_int_equal(send_number(ECHO_NUMBER, 1, &tickets[0]), PG_SEND_QUEUED);
 	wait_finished(1);
 	assert_failed(&tickets[0], ERR_TIMEOUT);
-	assert_in_range(support_now_ms() - started_ms, TIMEOUT_MS - 1, TIMEOUT_MS + 400);
+	assert_in_range(support_now_ms() - started_ms, TIMEOUT_MS - 1, TIMEOUT_MS + SLACK_MS);
 	assert_true(pg_pipe_up(pipe_));
 	while (pg_pipe_up(pipe_) && support_now_ms() - started_ms < WAIT_MS)
 		turn();
-	assert_in_range(support_now_ms() - started_ms, TIMEOUT_MS + PG_GRACE_MS - 1, TIMEOUT_MS + PG_GRACE_MS + 1000);
+	assert_in_range(support_now_ms() - started_ms, TIMEOUT_MS + PG_GRACE_MS - 1,
+			TIMEOUT_MS + PG_GRACE_MS + SLACK_MS);
 	wait_up();
 	assert_int_equal(kill((pid_t)pid, SIGCONT), 0);
 	assert_true(backend() != pid);
@@ -342,22 +343,26 @@ static void test_unreachable_server(void **state)
 	wait_ms(1500);
 	pg_pipe_watch(pipe_, &watch);
 	first = watch.serial; /* two steps of state a try */
-	assert_in_range(first, 8, 30);
+	assert_in_range(first, 4, 30);
 	assert_non_null(strstr(pg_pipe_down_reason(pipe_), "127.0.0.1"));
 	wait_ms(1500);
 	pg_pipe_watch(pipe_, &watch);
-	assert_in_range(watch.serial - first, 2, 8);
+	assert_in_range(watch.serial - first, 1, 8);
 }
 
 static void test_other_environment_stays_down(void **state)
 {
 	/* The environment is checked at every connect, not only at the start of a program. */
+	int64_t deadline_ms = support_now_ms() + WAIT_MS;
+
 	(void)state;
 	config->environment = ENVIRONMENT_STAGING;
 	open_pipe((struct pg_pipe_options){0});
-	wait_ms(300);
+	while (strstr(pg_pipe_down_reason(pipe_), "staging") == NULL) {
+		assert_true(support_now_ms() < deadline_ms);
+		turn();
+	}
 	assert_false(pg_pipe_up(pipe_));
-	assert_non_null(strstr(pg_pipe_down_reason(pipe_), "staging"));
 	config->environment = ENVIRONMENT_DEVELOPMENT;
 	assert_true(pg_pipe_set_config(pipe_, config, &err));
 	wait_up();
@@ -470,7 +475,7 @@ static void test_second_half_that_never_comes(void **state)
 	wait_finished(1);
 	wait_ms(400);
 	wait_up();
-	assert_true(pg_script(other, "insert into t.n values (1)", &err));
+	assert_true(pg_script(other, "insert into t.n values (1)", &err)); /* no lock is left */
 }
 
 static void test_lock_timeout(void **state)
