@@ -41,27 +41,28 @@
 #define JSON_DEPTH_MAX 64 /* Stripe's deepest fixture has 11 */
 
 /* HTTP (ingress/net) */
-#define HTTP_HEAD_BYTES_MAX          16384 /* request line and headers together; nginx: 4 × 8 KiB */
-#define HTTP_HEADERS_MAX             64
-#define HTTP_TARGET_BYTES_MAX        2048
-#define HTTP_CHUNK_LINE_BYTES_MAX    256 /* size, extensions and CRLF of one chunk */
-#define HTTP_TRAILER_BYTES_MAX       4096
-#define HTTP_RESPONSE_HEAD_BYTES_MAX 2048
-#define HTTP_PIPELINE_BYTES_MAX      65536   /* read ahead of the request under way */
-#define PROXY_HEADER_BYTES_MAX       2048    /* 16 + addresses + TLVs; the text asks for 536 and more */
-#define NET_BLOCKS_MAX               64      /* trusted balancers */
-#define CONNECTION_BLOCK_BYTES       8192    /* a read or write buffer: a 3 KiB webhook with its head, twice over */
-#define CONNECTION_BLOCKS_KEPT_MAX   256     /* spare blocks of one loop: × 8 KiB = 2 MiB */
-#define CONNECTION_OUT_BYTES_MAX     65536   /* answers gathered for one connection before its pipeline pauses */
-#define CONNECTION_READS_PER_TURN    16      /* then the other connections of the loop have their turn */
-#define CONNECTION_LINGER_BYTES_MAX  1048576 /* read and thrown away behind a refusal, so that it arrives */
-#define CONNECTION_LINGER_MS         2000
-#define ACCEPTS_PER_TURN             64
-#define LISTEN_BACKLOG               4096
-#define REQUESTS_KEPT_MAX            256 /* spare request objects of one loop: × 3 KiB = 0.8 MiB */
-#define REQUEST_NOTES_MAX            4
-#define REQUEST_NOTE_BYTES_MAX       64
-#define PROBLEM_BODY_BYTES_MAX       1024
+#define HTTP_HEAD_BYTES_MAX            16384 /* request line and headers together; nginx: 4 × 8 KiB */
+#define HTTP_HEADERS_MAX               64
+#define HTTP_TARGET_BYTES_MAX          2048
+#define HTTP_CHUNK_LINE_BYTES_MAX      256 /* size, extensions and CRLF of one chunk */
+#define HTTP_TRAILER_BYTES_MAX         4096
+#define HTTP_RESPONSE_HEAD_BYTES_MAX   2048
+#define PROXY_HEADER_BYTES_MAX         2048    /* 16 + addresses + TLVs; the text asks for 536 and more */
+#define NET_BLOCKS_MAX                 64      /* trusted balancers */
+#define CONNECTION_BLOCK_BYTES         8192    /* a read or write buffer: a 3 KiB webhook with its head, twice over */
+#define CONNECTION_BLOCKS_KEPT_MAX     256     /* spare blocks of one loop: × 8 KiB = 2 MiB */
+#define CONNECTION_OUT_BYTES_MAX       65536   /* answers gathered for one connection before its pipeline pauses */
+#define CONNECTION_READS_PER_TURN      16      /* then the other connections of the loop have their turn */
+#define CONNECTION_LINGER_BYTES_MAX    1048576 /* read and thrown away behind a refusal, so that it arrives */
+#define CONNECTION_LINGER_MS           2000
+#define ACCEPTS_PER_TURN               64
+#define LISTEN_BACKLOG                 4096
+#define ACCEPT_PAUSE_MS                100 /* without descriptors or memory: instead of trying in a circle */
+#define DESCRIPTORS_BESIDE_CONNECTIONS 256 /* loops, Kafka, log, admin, libraries */
+#define REQUESTS_KEPT_MAX              256 /* spare request objects of one loop: × 3 KiB = 0.8 MiB */
+#define REQUEST_NOTES_MAX              4
+#define REQUEST_NOTE_BYTES_MAX         64
+#define PROBLEM_BODY_BYTES_MAX         1024
 #define TIMER_DURATIONS_MAX                                                                                            \
 	16                       /* distinct durations of one loop: six settings, twice over while a reload            \
 				    is under way, and a little */

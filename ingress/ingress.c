@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "common/event.h"
 #include "common/log.h"
@@ -31,6 +32,7 @@ struct process {
 /* In the order in which they happen. */
 static void block_signals(struct process *process);
 static bool make_shared(struct process *process, struct config *config, struct err *err);
+static void raise_descriptors(int64_t connections_max);
 static bool start_loops(struct process *process, struct err *err);
 static void serve_signals(struct process *process);
 static void reload(struct process *process);
@@ -104,8 +106,21 @@ static bool make_shared(struct process *process, struct config *config, struct e
 	ingress->webhook_rate = rate_table_new(err);
 	if (ingress->admission == NULL || ingress->webhook_rate == NULL || !counters_open(err))
 		return false;
+	raise_descriptors(config->connections_max);
 	ingress->publisher = publisher_start(config, err);
 	return ingress->publisher != NULL;
+}
+
+/* As many descriptors as connections_max needs, as far as the hard limit lets us. */
+static void raise_descriptors(int64_t connections_max)
+{
+	rlim_t wanted = (rlim_t)connections_max + DESCRIPTORS_BESIDE_CONNECTIONS;
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
+		return;
+	limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+	if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted)
+		LOG(WARN, "descriptors_limited", F_U64("wanted", wanted), F_U64("have", limit.rlim_cur));
 }
 
 static size_t core_count(void)

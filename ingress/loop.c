@@ -128,6 +128,18 @@ static void take_settings(struct loop *loop)
 	settings_release(before);
 }
 
+static void continue_touched(struct loop *loop)
+{
+	/* What is touched while these are continued has its turn in the next one, which does not wait. */
+	struct loop_link *link = loop->touched;
+	loop->touched = NULL;
+	while (link != NULL) {
+		struct loop_link *next = link->next;
+		connection_turn(link->conn);
+		link = next;
+	}
+}
+
 /* --- drain ---------------------------------------------------------------------------------------- */
 
 static void close_listeners(struct loop *loop)
@@ -152,21 +164,21 @@ static void start_drain(struct loop *loop)
 	}
 }
 
-/* The time is up: who still waits is told so, and everything closes. */
+/* The time is up: who still waits is told so, what can be written at once is, and everything closes. */
 static void end_drain(struct loop *loop)
 {
-	struct connection *next;
-	for (struct connection *conn = loop->connections.first; conn != NULL; conn = next) {
+	for (struct connection *conn = loop->connections.first; conn != NULL; conn = connection_next(conn)) {
 		struct request *req = connection_request(conn);
-		next = connection_next(conn);
 		if (req != NULL && req->state == REQUEST_WAITING)
 			request_fail(req, &(struct problem){.status = 503,
 							    .code = "unavailable",
 							    .reason = "shutting_down",
 							    .retry_after_s = 1});
-		connection_turn(conn);
-		connection_close(conn);
 	}
+	continue_touched(loop);
+	while (loop->connections.first != NULL)
+		connection_close(loop->connections.first);
+	continue_touched(loop);
 }
 
 static void on_wake(evutil_socket_t fd, short what, void *cookie)
@@ -206,6 +218,8 @@ static void on_tick(evutil_socket_t fd, short what, void *cookie)
 static void set_timer(struct loop *loop)
 {
 	int64_t next_ns = timers_next_ns(&loop->timers);
+	if (loop->draining && loop->drain_due_ns < next_ns)
+		next_ns = loop->drain_due_ns;
 	if (next_ns >= loop->timer_due_ns)
 		return;
 	int64_t wait_us = (next_ns - loop_now_ns(loop)) / 1000 + 1;
@@ -214,18 +228,6 @@ static void set_timer(struct loop *loop)
 	const struct timeval tv = {.tv_sec = wait_us / 1000000, .tv_usec = wait_us % 1000000};
 	if (evtimer_add(&loop->timer_event, &tv) == 0)
 		loop->timer_due_ns = next_ns;
-}
-
-static void continue_touched(struct loop *loop)
-{
-	/* What is touched while these are continued has its turn in the next one, which does not wait. */
-	struct loop_link *link = loop->touched;
-	loop->touched = NULL;
-	while (link != NULL) {
-		struct loop_link *next = link->next;
-		connection_turn(link->conn);
-		link = next;
-	}
 }
 
 static void free_dead(struct loop *loop)
@@ -246,10 +248,8 @@ static void end_turn(struct loop *loop)
 {
 	timers_run(&loop->timers, loop_now_ns(loop));
 	continue_touched(loop);
-	if (loop->draining && loop_now_ns(loop) >= loop->drain_due_ns) {
+	if (loop->draining && loop_now_ns(loop) >= loop->drain_due_ns)
 		end_drain(loop);
-		continue_touched(loop);
-	}
 	free_dead(loop);
 	log_batch_flush();
 	set_timer(loop);

@@ -18,8 +18,26 @@ struct listener {
 	int fd;
 	enum connection_kind kind;
 	struct event event;
+	struct timer pause;
 };
 
+/* The process has no descriptors or memory left. The listener would be readable all the time, so it rests a while. */
+static void rest(struct listener *listener, int fault)
+{
+	struct loop *loop = listener->loop;
+	LOG(WARN, "accept_failed", F_TEXT("error", strerror(fault)));
+	(void)event_del(&listener->event);
+	timer_start(&loop->timers, &listener->pause, loop_now_ns(loop), ACCEPT_PAUSE_MS);
+}
+
+static void on_rested(struct timer *timer)
+{
+	struct listener *listener = CONTAINER_OF(timer, struct listener, pause);
+	if (event_add(&listener->event, NULL) != 0)
+		rest(listener, ENOMEM);
+}
+
+/* False: there is nobody more for now. */
 static bool accept_one(struct listener *listener)
 {
 	struct sockaddr_storage peer;
@@ -28,10 +46,11 @@ static bool accept_one(struct listener *listener)
 	struct admission *admission = listener->loop->ingress->admission;
 	int fd = accept4(listener->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd < 0) {
-		/* Others than EAGAIN concern one connection (it is gone) or the process (no descriptors). */
-		if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
-			LOG(WARN, "accept_failed", F_TEXT("error", strerror(errno)));
-		return errno == ECONNABORTED || errno == EINTR;
+		int fault = errno;
+		if (fault == EMFILE || fault == ENFILE || fault == ENOBUFS || fault == ENOMEM)
+			rest(listener, fault);
+		/* Others than EAGAIN are about the one connection, which is gone (accept(2)). */
+		return fault != EAGAIN && fault != EMFILE && fault != ENFILE && fault != ENOBUFS && fault != ENOMEM;
 	}
 	(void)net_address_of((const struct sockaddr *)&peer, &address);
 	if (!admission_add(admission)) {
@@ -107,6 +126,7 @@ struct listener *listener_open(struct loop *loop, const char *address, int *port
 		return NULL;
 	}
 	*listener = (struct listener){.loop = loop, .kind = kind, .fd = listen_on(address, port, err)};
+	listener->pause.fire = on_rested;
 	if (listener->fd < 0)
 		goto failed;
 	if (event_assign(&listener->event, loop->base, listener->fd, EV_READ | EV_PERSIST, on_readable, listener) !=
@@ -131,6 +151,7 @@ void listener_close(struct listener *listener)
 	/* Whoever the kernel told "connected" gets an answer. */
 	for (size_t i = 0; i < LISTEN_BACKLOG && accept_one(listener); i++)
 		;
+	timer_stop(&listener->pause);
 	(void)close(listener->fd);
 	free(listener);
 }

@@ -369,6 +369,9 @@ static bool is_over(const struct connection *conn)
 		return false;
 	if (conn->closing)
 		return conn->request == NULL;
+	/* A drain closes what is idle, but not before what the kernel already holds was read. */
+	if (conn->loop->draining && conn->request == NULL && !conn->readable)
+		return true;
 	/* The input ended before the request did. One that is whole is still answered. */
 	return conn->ended && (conn->request == NULL || conn->request->state < REQUEST_HANDLING);
 }
@@ -425,8 +428,7 @@ void connection_turn(struct connection *conn)
 
 void connection_drain(struct connection *conn)
 {
-	if (conn->state == STATE_OPEN && conn->request == NULL && block_buf_len(&conn->in) == 0)
-		conn->closing = true;
+	assert(conn->loop->draining);
 	if (conn->state == STATE_PROXY || conn->state == STATE_HANDSHAKE)
 		connection_close(conn);
 	else
