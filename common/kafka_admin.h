@@ -16,7 +16,7 @@ enum { KAFKA_CLUSTER_ID_BYTES = 64 };
 struct kafka_topic_spec {
 	const char *name;
 	int partitions;
-	int replication; /* -1: the cluster's default */
+	int replication;            /* -1: the cluster's default */
 	const char *const *configs; /* key, value, key, value …, NULL */
 };
 

@@ -57,9 +57,10 @@
 #define CONNECTION_LINGER_MS           2000
 #define ACCEPTS_PER_TURN               64
 #define LISTEN_BACKLOG                 4096
-#define ACCEPT_PAUSE_MS                100 /* without descriptors or memory: instead of trying in a circle */
-#define DESCRIPTORS_BESIDE_CONNECTIONS 256 /* loops, Kafka, log, admin, libraries */
-#define REQUESTS_KEPT_MAX              256 /* spare request objects of one loop: × 3 KiB = 0.8 MiB */
+#define ACCEPT_PAUSE_MS                100   /* without descriptors or memory: instead of trying in a circle */
+#define TICKET_KEY_S                   43200 /* a day for two keys: clients that come once a day resume */
+#define DESCRIPTORS_BESIDE_CONNECTIONS 256   /* loops, Kafka, log, admin, libraries */
+#define REQUESTS_KEPT_MAX              256   /* spare request objects of one loop: × 3 KiB = 0.8 MiB */
 #define REQUEST_NOTES_MAX              4
 #define REQUEST_NOTE_BYTES_MAX         64
 #define PROBLEM_BODY_BYTES_MAX         1024
@@ -82,9 +83,9 @@
 /* the webhook */
 #define WEBHOOK_BODY_BYTES_MAX            524288 /* the largest Stripe event known is below 256 KiB */
 #define STRIPE_SIGNATURE_HEADER_BYTES_MAX 4096
-#define STRIPE_SIGNATURES_MAX             16  /* v1= entries looked at; one per secret while rolling */
-#define STRIPE_ID_BYTES_MAX               255 /* "up to 255 characters", Stripe's upgrade notes */
-#define STRIPE_TYPE_BYTES_MAX             255 /* the longest known has 66 (v2.core.account[…]…capability_status_updated) */
+#define STRIPE_SIGNATURES_MAX             16           /* v1= entries looked at; one per secret while rolling */
+#define STRIPE_ID_BYTES_MAX               255          /* "up to 255 characters", Stripe's upgrade notes */
+#define STRIPE_TYPE_BYTES_MAX             255          /* the longest known has 66 (v2.core.account[…]_updated) */
 #define STRIPE_WORD_BYTES_MAX             32           /* "incomplete_expired" has 18 */
 #define STRIPE_VERSION_BYTES_MAX          64           /* "2025-03-31.basil" has 16 */
 #define STRIPE_TIME_S_MAX                 253402300799 /* the end of the year 9999; 12 digits, so no card number fits */

@@ -216,7 +216,7 @@ const struct command commands_table[] = {
 		    "when it began, and writes a line for each record. Records of one partition come in order; "
 		    "partitions are interleaved. With --verify, or --format msgpack, the hash chains are "
 		    "recomputed from the seal before the first record, and a table of verdicts goes to standard "
-		    "error; ends with 6 when a record was changed.",
+		    "error; ends with 4 when a record was changed.",
 	 .flags = audit_replay_flags,
 	 .run = audit_replay_run},
 	{.words = "audit verify",

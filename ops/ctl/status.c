@@ -170,21 +170,20 @@ static void show_row(struct status *status, struct pg *pg, const char *part, con
 	pg_result_free(result);
 }
 
+static const char seals_sql[] =
+	"select case when max(sealed_at) is null then 'none yet' else 'sealed' end, "
+	"coalesce('oldest head sealed ' || extract(epoch from now() - min(sealed_at))::bigint || ' s ago, ' || "
+	"sum(next_offset - 1 - coalesce(sealed_offset, -1)) || ' records not yet sealed', 'no chain is sealed') "
+	"from api.audit_head_list($1)";
+static const char dead_letters_sql[] =
+	"select case when count(*) = 0 then 'none' else 'some' end, count(*) || ' not redriven' "
+	"from api.dead_letter_list(null, 0, 10000) where redrives = 0 and $1 <> ''";
+
 static void show_database(struct status *status, struct pg *pg, const char *cluster_id)
 {
 	line(status, "postgres", environment_name(ctl_config(status->ctl)->environment), "there", NULL);
-	show_row(
-		status, pg, "seals",
-		"select case when max(sealed_at) is null then 'none yet' else 'sealed' end, "
-		"coalesce('oldest head sealed ' || extract(epoch from now() - min(sealed_at))::bigint || ' s ago, ' || "
-		"sum(next_offset - 1 - coalesce(sealed_offset, -1)) || ' records not yet sealed', 'no chain is sealed') "
-		"from api.audit_head_list($1)",
-		cluster_id);
-	show_row(
-		status, pg, "dead letters",
-		"select case when count(*) = 0 then 'none' else 'some' end, "
-		"count(*) || ' not redriven' from api.dead_letter_list(null, 0, 10000) where redrives = 0 and $1 <> ''",
-		cluster_id);
+	show_row(status, pg, "seals", seals_sql, cluster_id);
+	show_row(status, pg, "dead letters", dead_letters_sql, cluster_id);
 }
 
 static void show_stores(struct status *status)
