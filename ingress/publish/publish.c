@@ -5,7 +5,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "common/log.h"
 #include "ingress/ingress.h"
 #include "ingress/loop.h"
 

@@ -3,7 +3,6 @@
 #include <assert.h>
 #include <stdatomic.h>
 
-#include "common/limits.h"
 #include "ingress/ingress.h"
 #include "ingress/loop.h"
 #include "ingress/stripe/event.h"
@@ -105,7 +104,8 @@ static void publish_event(struct request *req, const struct stripe_projection *p
 	buf_init(&value, STRIPE_EVENT_BYTES_MAX);
 	if (!stripe_event_build(projection, loop_settings(loop)->config->stripe_livemode, &value, &event, &field)) {
 		struct problem invalid = {.status = 400, .code = "event_invalid", .field = field};
-		struct problem memory = {.status = 503, .code = "unavailable", .reason = "memory", .retry_after_s = 1};
+		struct problem memory = {
+			.status = 503, .code = "unavailable", .reason = "memory", .retry_after_s = RETRY_AFTER_S};
 		request_fail(req, field != NULL ? &invalid : &memory);
 		goto out;
 	}
