@@ -244,7 +244,7 @@ def test_retention_overtakes_a_worker(own_system):
             system.send(*(other_event(f"cus_gone_{n}") for n in range(10)), partition=partition)
         system.wait_until_read("audit-log")
     system.send(*(other_event(f"cus_gone_{n}") for n in range(10)), partition=1)
-    system.broker.delete_before("stripe", 1, 15)
+    system.broker.delete_before(PREFIX + "stripe", 1, 15)
     with running(system, "audit-log") as audit:
         wait_until(lambda: audit.get("/readyz")[0] == 503 and "stripe/1: offset 10" in audit.get("/readyz")[1], "the reason", 40)
         system.send(*(other_event(f"cus_gone_{n}") for n in range(5)), partition=0)
@@ -275,7 +275,7 @@ def test_records_with_gaps_between_their_offsets(own_system):
     """Why: offsets may skip (compaction, control records). How: records written in Kafka transactions leave a marker each; the row ends behind
     the last record and nothing is taken for lost."""
     system = own_system
-    producer = confluent_kafka.Producer({"bootstrap.servers": system.broker.address, "transactional.id": "gaps"})
+    producer = confluent_kafka.Producer({"bootstrap.servers": system.broker.bootstrap, "transactional.id": "gaps"})
     producer.init_transactions(30)
     last = 0
     for n in range(5):

@@ -10,8 +10,6 @@ Everything listens on free loopback ports and lies in a temporary folder that go
 
 import contextlib
 import datetime
-import json
-import os
 import pathlib
 import re
 import shutil
@@ -23,91 +21,12 @@ import urllib.error
 import urllib.request
 
 import confluent_kafka
-import confluent_kafka.admin
 import msgpack
 
-from postgres_fixture import BUILD, ROOT, PostgresCluster, alive, free_port, wait_until
+from kafka_fixture import KafkaCluster
+from postgres_fixture import BUILD, PostgresCluster, free_port, wait_until
 
-KAFKA_SCRIPT = ROOT / "ops/dev/kafka/kafka.sh"
-TOPICS = ("stripe", "agent", "spend", "access", "access-changes", "dead-letter")
 PREFIX = "watchpost.development."
-
-
-class Broker:
-    """One Kafka broker in a folder of its own."""
-
-    def __init__(self):
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="watchpost-kafka-"))
-        self.port = free_port()
-        self.controller_port = free_port()
-        self.start()
-
-    def script(self, *words):
-        done = subprocess.run([KAFKA_SCRIPT, words[0], self.folder, *map(str, words[1:])], capture_output=True, text=True,
-                              timeout=120, check=False)
-        if done.returncode != 0:
-            raise RuntimeError(f"kafka.sh {words[0]}: {done.stdout} {done.stderr}")
-
-    def start(self):
-        self.script("start", self.port, self.controller_port)
-
-    def stop(self):
-        self.script("stop")
-
-    def become_new_cluster(self):
-        """The broker comes back empty on the same port, as a cluster with another id."""
-        self.stop()
-        shutil.rmtree(self.folder)
-        self.folder.mkdir()
-        self.start()
-
-    def close(self):
-        with contextlib.suppress(RuntimeError):
-            self.stop()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    @property
-    def address(self):
-        return f"127.0.0.1:{self.port}"
-
-    def admin(self):
-        return confluent_kafka.admin.AdminClient({"bootstrap.servers": self.address})
-
-    def make_topics(self, partitions=4):
-        topics = [confluent_kafka.admin.NewTopic(PREFIX + name, partitions, 1, config={
-            "message.timestamp.type": "LogAppendTime"}) for name in TOPICS]
-        admin = self.admin()  # its futures die with it
-        for future in admin.create_topics(topics).values():
-            future.result(30)
-        wait_until(lambda: all(p.leader >= 0 for name in TOPICS
-                               for p in admin.list_topics(PREFIX + name, 20).topics[PREFIX + name].partitions.values()),
-                   "leaders of the topics")
-        wait_until(lambda: all(self.ends(name) is not None for name in TOPICS), "the topics to answer")
-
-    def cluster_id(self):
-        return self.admin().list_topics(timeout=20).cluster_id
-
-    def ends(self, topic):
-        """Partition -> high watermark; None while a new topic has no leader yet."""
-        consumer = confluent_kafka.Consumer({"bootstrap.servers": self.address, "group.id": "reader"})
-        try:
-            partitions = consumer.list_topics(PREFIX + topic, timeout=20).topics[PREFIX + topic].partitions
-            return {p: consumer.get_watermark_offsets(confluent_kafka.TopicPartition(PREFIX + topic, p), timeout=20)[1]
-                    for p in partitions}
-        except confluent_kafka.KafkaException:
-            return None
-        finally:
-            consumer.close()
-
-    def delete_before(self, topic, partition, offset):
-        """What retention does: the log begins at `offset`. (Kafka's own tool; librdkafka's Python wrapper has no call.)"""
-        plan = self.folder / "delete.json"
-        plan.write_text(json.dumps({"version": 1, "partitions": [
-            {"topic": PREFIX + topic, "partition": partition, "offset": offset}]}), encoding="ascii")
-        done = subprocess.run([KAFKA_SCRIPT, "tool", "org.apache.kafka.tools.DeleteRecordsCommand", "--bootstrap-server",
-                               self.address, "--offset-json-file", plan], capture_output=True, text=True, timeout=60,
-                              check=False)
-        assert done.returncode == 0, done.stderr
 
 
 class Worker:
@@ -119,7 +38,7 @@ class Worker:
         self.admin_port = free_port()
         self.log = system.folder / f"{kind}-{time.monotonic_ns()}.log"
         role = "watchpost_" + kind.replace("-", "_")
-        given = {"kafka-brokers": system.broker.address, "admin-port": self.admin_port, **settings}
+        given = {"kafka-brokers": system.broker.bootstrap, "admin-port": self.admin_port, **settings}
         flags = [text for name, value in given.items() for text in ("--" + name.replace("_", "-"), str(value))]
         with self.log.open("wb") as out:
             self.process = subprocess.Popen([BUILD / f"bin/watchpost-{kind}", *system.postgres.settings(role), *flags],
@@ -184,8 +103,8 @@ class WorkerSystem:
         try:
             self.postgres = PostgresCluster(fsync=False, **server_settings)
             self.postgres.migrate()
-            self.broker = Broker()
-            self.broker.make_topics(partitions)
+            self.broker = KafkaCluster()
+            self.broker.make_topics(partitions=partitions)
         except BaseException:
             self.close()
             raise
@@ -223,7 +142,7 @@ class WorkerSystem:
         return found
 
     def producer(self):
-        return confluent_kafka.Producer({"bootstrap.servers": self.broker.address, "acks": "all", "linger.ms": 5,
+        return confluent_kafka.Producer({"bootstrap.servers": self.broker.bootstrap, "acks": "all", "linger.ms": 5,
                                          "queue.buffering.max.messages": 1000000, "partitioner": "murmur2_random"})
 
     def send(self, *events, topic="stripe", partition=None):
@@ -241,7 +160,7 @@ class WorkerSystem:
 
     def read_all(self, topic):
         """Every record of a topic."""
-        consumer = confluent_kafka.Consumer({"bootstrap.servers": self.broker.address, "group.id": "reader",
+        consumer = confluent_kafka.Consumer({"bootstrap.servers": self.broker.bootstrap, "group.id": "reader",
                                              "enable.auto.commit": False, "enable.partition.eof": True})
         records = []
         try:
@@ -269,7 +188,7 @@ class WorkerSystem:
 
     def wait_until_read(self, worker, topic="stripe", seconds=60):
         """The worker's offset rows stand at the end of the topic."""
-        ends = {p: end for p, end in self.broker.ends(topic).items() if end > 0}
+        ends = {p: end for p, end in self.broker.high_watermarks(PREFIX + topic).items() if end > 0}
         wait_until(lambda: {p: o for p, o in self.offsets(worker, topic).items() if p in ends} == ends,
                    f"{worker} to read {ends}, is at {self.offsets(worker, topic)}", seconds)
 
