@@ -15,6 +15,7 @@
 #include "ingress/health.h"
 #include "ingress/loop.h"
 #include "ingress/net/admission.h"
+#include "ingress/net/tickets.h"
 #include "ingress/rate.h"
 
 enum { LOOPS_MAX = 256, SOURCE_BYTES_MAX = 96, PUBLISHER_STOP_MS = 1000 };
@@ -97,7 +98,12 @@ static bool make_shared(struct process *process, struct config *config, struct e
 	event_source_name(config->environment, "ingress", process->source, sizeof(process->source));
 	event_topic_name(EVENT_TOPIC_STRIPE, config->environment, ingress->stripe_topic);
 	pthread_mutex_init(&ingress->settings_lock, NULL);
-	ingress->settings = settings_new(config, NULL, err);
+	ingress->tickets = tickets_new(ingress->clock, err);
+	if (ingress->tickets == NULL) {
+		config_free(config);
+		return false;
+	}
+	ingress->settings = settings_new(config, ingress->tickets, err);
 	if (ingress->settings == NULL)
 		return false;
 	if (!net_blocks_parse(config->proxy_protocol_from, &ingress->balancers, err))
@@ -209,7 +215,7 @@ static void reload(struct process *process)
 	struct settings *before = ingress->settings;
 	notify_send("RELOADING=1");
 	struct config *config = config_reload(before->config, &err);
-	struct settings *after = config != NULL ? settings_new(config, before, &err) : NULL;
+	struct settings *after = config != NULL ? settings_new(config, ingress->tickets, &err) : NULL;
 	if (after == NULL || !reload_log(after->config, &err)) {
 		settings_release(after);
 		LOG(ERROR, "reload_failed", F_ERR(&err));
@@ -245,5 +251,6 @@ static void stop(struct process *process)
 	rate_table_free(ingress->webhook_rate);
 	admission_free(ingress->admission);
 	settings_release(ingress->settings);
+	tickets_free(ingress->tickets);
 	pthread_mutex_destroy(&ingress->settings_lock);
 }

@@ -18,6 +18,7 @@
 struct loop;
 struct admission;
 struct rate_table;
+struct tickets;
 
 struct ingress {
 	const struct clock *clock;
@@ -26,6 +27,7 @@ struct ingress {
 	char stripe_topic[KAFKA_TOPIC_BYTES_MAX + 1];
 	struct net_blocks balancers;     /* from them PROXY v2 is required */
 	struct admission *admission;     /* W1: how many connections, in all and of one address */
+	struct tickets *tickets;         /* TLS: their keys, for all settings that follow each other */
 	struct rate_table *webhook_rate; /* webhooks of one address */
 	int public_port;                 /* the public listener's, also when the kernel chose it */
 

@@ -6,7 +6,7 @@
 #include "ingress/net/tls.h"
 #include "ingress/stripe/signature.h"
 
-static bool make_tls(struct settings *settings, const struct settings *previous, struct err *err)
+static bool make_tls(struct settings *settings, struct tickets *tickets, struct err *err)
 {
 	const struct config *config = settings->config;
 	if (!config->tls)
@@ -15,12 +15,11 @@ static bool make_tls(struct settings *settings, const struct settings *previous,
 		return err_set(err, ERR_INVALID,
 			       "tls is on: tls_certificate_file and tls_key_file are required (or set tls off behind a "
 			       "balancer that ends TLS)");
-	settings->tls = tls_context_new(config->tls_certificate_file, config->tls_key_file,
-					previous != NULL ? previous->tls : NULL, err);
+	settings->tls = tls_context_new(config->tls_certificate_file, config->tls_key_file, tickets, err);
 	return settings->tls != NULL;
 }
 
-struct settings *settings_new(struct config *config, const struct settings *previous, struct err *err)
+struct settings *settings_new(struct config *config, struct tickets *tickets, struct err *err)
 {
 	struct settings *settings = calloc(1, sizeof(*settings));
 	if (settings == NULL) {
@@ -31,7 +30,7 @@ struct settings *settings_new(struct config *config, const struct settings *prev
 	atomic_init(&settings->references, 1);
 	settings->config = config;
 	settings->stripe = stripe_verifier_new(&config->stripe_secret_files, config->stripe_tolerance_s, err);
-	if (settings->stripe == NULL || !make_tls(settings, previous, err)) {
+	if (settings->stripe == NULL || !make_tls(settings, tickets, err)) {
 		settings_release(settings);
 		return NULL;
 	}

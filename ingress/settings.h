@@ -12,6 +12,7 @@
 #include "common/config.h"
 
 struct stripe_verifier;
+struct tickets;
 struct tls_context;
 
 struct settings {
@@ -21,9 +22,9 @@ struct settings {
 	struct tls_context *tls;        /* NULL when TLS is off */
 };
 
-/* Takes `config` over, also when it fails. TLS ticket keys go on from `previous` (or NULL). The caller holds the first
- * reference. Errors: ERR_INVALID naming the setting or file. */
-MUSTCHECK struct settings *settings_new(struct config *config, const struct settings *previous, struct err *err);
+/* Takes `config` over, also when it fails. `tickets` (may be NULL when TLS is off) must outlive it. The caller holds
+ * the first reference. Errors: ERR_INVALID naming the setting or file. */
+MUSTCHECK struct settings *settings_new(struct config *config, struct tickets *tickets, struct err *err);
 
 void settings_hold(struct settings *settings);
 void settings_release(struct settings *settings); /* NULL is legal */

@@ -2,13 +2,14 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
-enum { TICKET_KEYS_BYTES = 80 }; /* OpenSSL: name, HMAC and AES key of its built-in tickets */
+#include "common/id.h"
 
 struct tls_context {
 	SSL_CTX *ssl_ctx;
@@ -89,6 +90,45 @@ static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_l
 	return SSL_TLSEXT_ERR_OK;
 }
 
+/* The ticket is encrypted under the key and then authenticated (RFC 5077, section 4). */
+static bool use_key(const struct ticket_key *key, const uint8_t *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac,
+		    int encrypt)
+{
+	struct ticket_key copy = *key; /* OSSL_PARAM takes no const */
+	char digest[] = "SHA256";
+	OSSL_PARAM params[] = {OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, copy.mac, sizeof(copy.mac)),
+			       OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, sizeof(digest) - 1),
+			       OSSL_PARAM_construct_end()};
+	bool used = EVP_CipherInit_ex(cipher, EVP_aes_256_cbc(), NULL, copy.cipher, iv, encrypt) == 1 &&
+		    EVP_MAC_CTX_set_params(mac, params) == 1;
+	OPENSSL_cleanse(&copy, sizeof(copy));
+	return used;
+}
+
+/* OpenSSL's answers: -1 a fault, 0 not ours (a whole handshake follows), 1 good, 2 good and a new ticket is due. */
+static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac,
+		     int encrypt)
+{
+	struct tickets *tickets = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+	struct ticket_key key;
+	bool renew = false;
+	bool known = true;
+	if (encrypt == 1) {
+		tickets_current(tickets, &key);
+		memcpy(name, key.name, sizeof(key.name));
+		id_random(iv, EVP_MAX_IV_LENGTH);
+	} else {
+		known = tickets_find(tickets, name, &key, &renew);
+	}
+	if (!known)
+		return 0;
+	bool used = use_key(&key, iv, cipher, mac, encrypt);
+	OPENSSL_cleanse(&key, sizeof(key));
+	if (!used)
+		return -1;
+	return renew ? 2 : 1;
+}
+
 static bool fail(struct err *err, const char *what, const char *path)
 {
 	char text[160] = "unknown error";
@@ -99,7 +139,7 @@ static bool fail(struct err *err, const char *what, const char *path)
 	return err_set(err, ERR_INVALID, "while reading the %s from %s: %s", what, path, text);
 }
 
-static bool set_protocol(SSL_CTX *ctx)
+static bool set_protocol(SSL_CTX *ctx, struct tickets *tickets)
 {
 	static const unsigned char SESSION_CONTEXT[] = "watchpost";
 	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
@@ -109,6 +149,8 @@ static bool set_protocol(SSL_CTX *ctx)
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_read_ahead(ctx, 1);
 	SSL_CTX_set_alpn_select_cb(ctx, select_alpn, NULL);
+	if (SSL_CTX_set_app_data(ctx, tickets) != 1 || SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket) != 1)
+		return false;
 	return SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1 &&
 	       SSL_CTX_set_cipher_list(ctx, "ECDHE+AESGCM:ECDHE+CHACHA20") == 1 &&
 	       SSL_CTX_set_ciphersuites(ctx, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:"
@@ -128,18 +170,8 @@ static bool set_certificate(SSL_CTX *ctx, const char *certificate_file, const ch
 	return true;
 }
 
-/* So that clients resume across a reload of the certificate. */
-static bool take_ticket_keys(SSL_CTX *ctx, const struct tls_context *previous)
-{
-	uint8_t keys[TICKET_KEYS_BYTES];
-	bool taken = SSL_CTX_get_tlsext_ticket_keys(previous->ssl_ctx, keys, sizeof(keys)) == 1 &&
-		     SSL_CTX_set_tlsext_ticket_keys(ctx, keys, sizeof(keys)) == 1;
-	OPENSSL_cleanse(keys, sizeof(keys));
-	return taken;
-}
-
-struct tls_context *tls_context_new(const char *certificate_file, const char *key_file,
-				    const struct tls_context *previous, struct err *err)
+struct tls_context *tls_context_new(const char *certificate_file, const char *key_file, struct tickets *tickets,
+				    struct err *err)
 {
 	struct tls_context *context = calloc(1, sizeof(*context));
 	if (context == NULL || socket_method() == NULL ||
@@ -147,7 +179,7 @@ struct tls_context *tls_context_new(const char *certificate_file, const char *ke
 		(void)err_set(err, ERR_FULL, "while starting TLS: out of memory");
 		goto failed;
 	}
-	if (!set_protocol(context->ssl_ctx) || (previous != NULL && !take_ticket_keys(context->ssl_ctx, previous))) {
+	if (!set_protocol(context->ssl_ctx, tickets)) {
 		(void)err_set(err, ERR_INTERNAL, "while starting TLS: OpenSSL refused a setting");
 		goto failed;
 	}

@@ -2,7 +2,7 @@
  * W1: TLS 1.2 and 1.3 on a non-blocking socket, through OpenSSL.
  *
  * A context is one certificate with its key; it is never written after it was made. Sessions are resumed by tickets
- * (no memory per client here); the ticket keys pass from a context to the one that replaces it. ALPN: http/1.1; a
+ * (no memory per client here; ingress/net/tickets.h). ALPN: http/1.1; a
  * client that offers only other protocols is refused. No renegotiation, no compression, no early data.
  *
  * A struct tls is read ahead of: one read of the socket per burst of bytes, and none while the last one came back
@@ -19,13 +19,14 @@
 
 #include "common/compiler.h"
 #include "common/err.h"
+#include "ingress/net/tickets.h"
 
 struct tls_context;
 struct tls;
 
-/* `previous` may be NULL; its ticket keys go on. Errors: ERR_INVALID naming the file. */
+/* `tickets` must outlive the context and its connections. Errors: ERR_INVALID naming the file. */
 MUSTCHECK struct tls_context *tls_context_new(const char *certificate_file, const char *key_file,
-					      const struct tls_context *previous, struct err *err);
+					      struct tickets *tickets, struct err *err);
 void tls_context_free(struct tls_context *context);
 
 enum tls_result {
