@@ -126,7 +126,7 @@ $(BUILD)/integration/%: $(BUILD)/obj/tests/integration/c/%.o $(LIBCOMMON)
 FUZZ := $(wildcard tests/fuzz/fuzz_*.c)
 fuzz-programs:
 	$(MAKE) BUILD=$(BUILD)/fuzz CC=$(CLANG) OPTIMISE=-O1 \
-		EXTRA='-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer' \
+		EXTRA='-Wno-string-conversion -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer' \
 		HARDENING='-fPIE' fuzz-binaries
 fuzz-binaries: $(patsubst tests/fuzz/%.c,$(BUILD)/bin/%,$(FUZZ))
 $(BUILD)/bin/fuzz_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(LIBROOMS) $(LIBCOMMON)
@@ -134,10 +134,10 @@ $(BUILD)/bin/fuzz_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(LIBROOMS) $(LIBCOMMON)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(PACKAGE_LIBS)
 
-# --- what one step of a request costs, without HTTP and Kafka: tests/bench/micro_*.c ------------------
+# --- benchmarks: micro_*.c measure one step of a request without HTTP and Kafka; the others are tools -----
 
-micro-programs: $(patsubst tests/bench/%.c,$(BUILD)/bin/%,$(wildcard tests/bench/micro_*.c))
-$(BUILD)/bin/micro_%: $(BUILD)/obj/tests/bench/micro_%.o $(LIBROOMS) $(LIBCOMMON)
+bench-programs: $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
+$(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o $(LIBROOMS) $(LIBCOMMON)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(PACKAGE_LIBS)

@@ -192,7 +192,7 @@ out:
 
 static bool show_pending(struct migrate *m, struct err *err)
 {
-	int applied;
+	int applied = 0;
 	bool ok;
 
 	if (!pg_begin(m->pg, err))
