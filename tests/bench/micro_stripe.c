@@ -1,7 +1,7 @@
 /*
  * What W4 and W6 cost for one event, without HTTP and Kafka: nanoseconds of one core, the least of several rounds.
  *
- * make micro-programs && build/bin/micro_stripe [EVENT.json]
+ * make bench-programs && build/bench/micro_stripe [EVENT.json]
  */
 #include <stdio.h>
 #include <stdlib.h>
