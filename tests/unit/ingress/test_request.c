@@ -342,6 +342,7 @@ static void drain_ends_in_time(void **state)
 
 	loop_command(h->loop, LOOP_DRAIN);
 	assert_true(turn(h));
+	assert_true(h->loop->timer_due_ns <= h->loop->drain_due_ns); /* it wakes for that */
 	clock_fake_advance_ms(&h->clock, 500);
 	assert_false(turn(h));
 	assert_non_null(strstr(received(h), "503 Service Unavailable"));
