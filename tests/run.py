@@ -64,8 +64,12 @@ def cmocka_counts(output):
     return passed, failed
 
 
+# For programs built with sanitizers; the others ignore it.
+SANITIZER_ENVIRONMENT = {"LSAN_OPTIONS": f"suppressions={ROOT}/tests/lsan.supp:print_suppressions=0"}
+
+
 def one_unit(program):
-    status, output = run([str(program)], UNIT_SECONDS_MAX)
+    status, output = run([str(program)], UNIT_SECONDS_MAX, SANITIZER_ENVIRONMENT)
     passed, failed = cmocka_counts(output)
     if "SKIPPED" in output or (status != 0 and failed == 0) or passed + failed == 0:
         failed += 1
