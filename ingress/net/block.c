@@ -1,6 +1,7 @@
 #include "ingress/net/block.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static uint8_t *take(struct block_pool *pool)
 {
@@ -11,6 +12,9 @@ static uint8_t *take(struct block_pool *pool)
 
 static void give_back(struct block_pool *pool, uint8_t *data, size_t cap)
 {
+	/* Promise 4: what a request said does not outlive it, not even where only a debugger of root would find it.
+	 * 8 KiB in the cache cost a tenth of a microsecond. */
+	explicit_bzero(data, cap);
 	if (cap == CONNECTION_BLOCK_BYTES && pool->spare_count < CONNECTION_BLOCKS_KEPT_MAX)
 		pool->spare[pool->spare_count++] = data;
 	else

@@ -58,7 +58,7 @@ static inline void block_buf_drop(struct block_buf *b, size_t len)
  * into it must be rebased when block_buf_at changed. The storage doubles as bytes arrive, so it holds at most about
  * twice what was received. False: memory ran out, or the content would pass len_max. */
 MUSTCHECK bool block_buf_reserve(struct block_buf *b, struct block_pool *pool, size_t more, size_t len_max);
-/* Gives the storage back. */
+/* Wipes the storage and gives it back. */
 void block_buf_release(struct block_buf *b, struct block_pool *pool);
 
 #endif

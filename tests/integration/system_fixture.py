@@ -295,8 +295,11 @@ class System:
         port = self.ingress.settings["listen_port"]
         if not self.tls:
             return http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_S)
-        context = ssl.create_default_context(cafile=str(self.folder / "tls/ca.pem"))
-        return http.client.HTTPSConnection("localhost", port, timeout=ANSWER_S, context=context)
+        return http.client.HTTPSConnection("localhost", port, timeout=ANSWER_S, context=self.tls_context())
+
+    def tls_context(self):
+        """Trusts the system's own CA."""
+        return ssl.create_default_context(cafile=str(self.folder / "tls/ca.pem"))
 
     def send(self, *events, connection=None):
         """Signs and posts events (dictionaries, or bodies as bytes), one after the other; their statuses."""
