@@ -48,7 +48,7 @@ static const char *status_line(int status)
 		if (PHRASES[i].status == status)
 			return PHRASES[i].line;
 	}
-	assert(!"a status without a phrase");
+	assert(false); /* a status without a phrase */
 	return "HTTP/1.1 500 Internal Server Error\r\n";
 }
 

@@ -73,24 +73,45 @@ static void on_readable(evutil_socket_t fd, short what, void *cookie)
 	}
 }
 
-/* A bound, listening socket; -1 and errno. *port is set from what the kernel gave. */
-static int open_socket(const struct addrinfo *at, int *port)
+static int fail(int fd)
+{
+	int fault = errno;
+	(void)close(fd);
+	errno = fault;
+	return -1;
+}
+
+/* A bound socket; -1 and errno. `shared`: the process's other loops listen on the same port. */
+static int bind_socket(const struct addrinfo *at, bool shared)
 {
 	int on = 1;
-	struct sockaddr_storage bound;
-	socklen_t len = sizeof(bound);
 	int fd = socket(at->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -1;
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
-	    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) != 0 ||
-	    bind(fd, at->ai_addr, at->ai_addrlen) != 0 || listen(fd, LISTEN_BACKLOG) != 0 ||
-	    getsockname(fd, (struct sockaddr *)&bound, &len) != 0) {
-		int saved = errno;
-		(void)close(fd);
-		errno = saved;
-		return -1;
+	    (shared && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) != 0) ||
+	    bind(fd, at->ai_addr, at->ai_addrlen) != 0)
+		return fail(fd);
+	return fd;
+}
+
+/* A listening socket; -1 and errno. *port is set from what the kernel gave. */
+static int open_socket(const struct addrinfo *at, bool first, int *port)
+{
+	struct sockaddr_storage bound;
+	socklen_t len = sizeof(bound);
+	if (first) {
+		/* SO_REUSEPORT would let another process of the same user have the port too. */
+		int probe = bind_socket(at, false);
+		if (probe < 0)
+			return -1;
+		(void)close(probe);
 	}
+	int fd = bind_socket(at, true);
+	if (fd < 0)
+		return -1;
+	if (listen(fd, LISTEN_BACKLOG) != 0 || getsockname(fd, (struct sockaddr *)&bound, &len) != 0)
+		return fail(fd);
 	/* The port stands at the same place in both families. */
 	struct sockaddr_in in;
 	memcpy(&in, &bound, sizeof(in));
@@ -98,7 +119,7 @@ static int open_socket(const struct addrinfo *at, int *port)
 	return fd;
 }
 
-static int listen_on(const char *address, int *port, struct err *err)
+static int listen_on(const char *address, bool first, int *port, struct err *err)
 {
 	char service[16];
 	struct addrinfo *found = NULL;
@@ -110,7 +131,7 @@ static int listen_on(const char *address, int *port, struct err *err)
 		(void)err_set(err, ERR_INVALID, "listen_address %s: %s", address, gai_strerror(code));
 		return -1;
 	}
-	int fd = open_socket(found, port);
+	int fd = open_socket(found, first, port);
 	if (fd < 0)
 		(void)err_set(err, ERR_IO, "while listening on %s port %s: %s", address, service, strerror(errno));
 	freeaddrinfo(found);
@@ -125,7 +146,8 @@ struct listener *listener_open(struct loop *loop, const char *address, int *port
 		(void)err_set(err, ERR_FULL, "no memory for a listener");
 		return NULL;
 	}
-	*listener = (struct listener){.loop = loop, .kind = kind, .fd = listen_on(address, port, err)};
+	*listener =
+		(struct listener){.loop = loop, .kind = kind, .fd = listen_on(address, loop->index == 0, port, err)};
 	listener->pause.fire = on_rested;
 	if (listener->fd < 0)
 		goto failed;

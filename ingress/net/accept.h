@@ -13,7 +13,7 @@
 
 struct listener;
 
-/* *port 0 takes a free one and sets it. */
+/* *port 0 takes a free one and sets it. A port that another process listens on is refused by the first loop. */
 MUSTCHECK struct listener *listener_open(struct loop *loop, const char *address, int *port, enum connection_kind kind,
 					 struct err *err);
 /* Accepts what the kernel has already queued, then closes the socket. NULL is legal. */

@@ -50,6 +50,9 @@ void connection_flush(struct connection *conn)
 		block_buf_drop(&conn->out, (size_t)put);
 	}
 	conn->written_full = false;
+	/* The client has taken all: what is written later has its own time. */
+	if (conn->deadline == DEADLINE_WRITE)
+		conn->deadline = DEADLINE_NONE;
 	block_buf_release(&conn->out, &conn->loop->blocks);
 }
 
@@ -73,7 +76,7 @@ static ssize_t read_some(struct connection *conn, uint8_t *to, size_t cap)
 	size_t tls_got = 0;
 	enum tls_result result = tls_read(conn->tls, to, cap, &tls_got);
 	conn->ended = result == TLS_CLOSED;
-	conn->readable = result == TLS_DONE && tls_has_input(conn->tls);
+	conn->readable = result == TLS_DONE && (tls_has_input(conn->tls) || conn->hanging_up);
 	if (result == TLS_BROKEN)
 		return -1;
 	return (ssize_t)tls_got;

@@ -494,10 +494,12 @@ def test_log_level_changes_at_run_time():
         wait_until(lambda: len(ingress.log_lines("log_level_changed")) == 2, "the change back")
 
 
-def test_faults_of_configuration_are_told(tmp_path):
-    """Whoever starts it wrong must read why. How: TLS without a certificate, a port that is taken, a bad balancer list."""
+def test_faults_of_configuration_are_told(plain):
+    """Whoever starts it wrong must read why. How: TLS without a certificate, a bad balancer list, a bad address, and a
+    port that another process has: SO_REUSEPORT would let both listen, and each would get a part of the connections."""
     for settings, word in (({"tls": "true"}, "tls_certificate_file"),
                            ({"proxy_protocol_from": "10.0.0.0/33"}, "proxy_protocol_from"),
-                           ({"listen_address": "nowhere"}, "listen_address")):
+                           ({"listen_address": "nowhere"}, "listen_address"),
+                           ({"listen_port": plain.port}, "Address already in use")):
         with pytest.raises(AssertionError, match=word):
             Ingress(NO_KAFKA, **settings)

@@ -1,5 +1,6 @@
 """What stands before HTTP: TLS, the plain port that redirects to it, and the PROXY protocol (W1)."""
 
+import os
 import re
 import signal
 import socket
@@ -100,6 +101,26 @@ def test_tls_large_and_small_pieces(tls):
         assert [client.answer()[0] for _ in range(100)] == [200] * 100
         pages = [client.answer() for _ in range(50) if client.send(head_of("GET", "/security"))]
         assert {status for status, _, _ in pages} == {200}
+
+
+@pytest.mark.parametrize("secured", [False, True], ids=["plain", "tls"])
+def test_the_end_behind_a_request(tmp_path, secured):
+    """One wake-up may bring a request and the end of the input; the end must not be forgotten. How: the process stands
+    still while both are sent (without TLS's own good-bye); then the answer, and the end without waiting for a deadline."""
+    settings = make_certificate(tmp_path, "a.example") if secured else {}
+    with Ingress(NO_KAFKA, idle_timeout_ms=60000, **settings) as ingress:
+        with Client(ingress, context=context_of() if secured else None) as client:
+            assert client.send(GET).answer()[0] == 200
+            ingress.signal(signal.SIGSTOP)
+            time.sleep(0.1)
+            client.send(GET)
+            raw = socket.socket(fileno=os.dup(client.socket.fileno()))
+            raw.shutdown(socket.SHUT_WR)
+            raw.close()
+            time.sleep(0.1)
+            ingress.signal(signal.SIGCONT)
+            assert client.answer()[0] == 200
+            wait_until(lambda: ingress.metric("watchpost_http_connections") == 0, "the connection to go")
 
 
 def test_sighup_changes_the_certificate(tls):
