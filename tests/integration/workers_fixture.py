@@ -243,4 +243,3 @@ def checkout_event(customer, reference=None, created_s=1700000000, **more):
 
 def other_event(customer, stripe_type="invoice.paid", kind="stripe.other", created_s=1700000000):
     return event(kind, {"stripe_type": stripe_type, "created_s": created_s, "livemode": False, "customer": customer})
-
