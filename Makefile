@@ -54,7 +54,7 @@ LIBCOMMON := $(BUILD)/libcommon.a
 PROGRAMS := $(addprefix $(BUILD)/bin/,watchpost-ingress watchpost-subscription-sync watchpost-audit-log \
 	watchpostctl watchpost-dev-broker watchpost-load)
 
-.PHONY: all help setup setup-test run stop try test prove check fuzz bench tidy map format clean programs unit
+.PHONY: all help setup setup-test setup-bench run stop try test prove check fuzz bench tidy map format clean programs unit
 .DEFAULT_GOAL := all
 
 all: programs compile_commands.json ## build every program (the default)
@@ -153,6 +153,9 @@ setup: ## install what `make run` needs (root; does nothing when all is there)
 setup-test: ## install what the tests need besides
 	@ops/dev/setup.sh test
 
+setup-bench: ## install what the benchmarks need besides
+	@ops/dev/setup.sh bench
+
 run: setup ## build and start the whole system in development mode; Ctrl-C stops it (DETACH=1, BROKER=embedded, NODES=, VAR=, PORT=)
 	@$(MAKE) --no-print-directory programs
 	@ops/dev/run.sh
@@ -181,7 +184,8 @@ fuzz: ## run every fuzz target (SECONDS_EACH=60)
 	@$(MAKE) --no-print-directory fuzz-programs
 	@$(PYTHON) tests/run.py fuzz --seconds $(or $(SECONDS_EACH),60)
 
-bench: programs ## ratios against peers, measured side by side; see docs/performance.md
+bench: setup setup-bench ## ratios against peers, side by side (BENCH=webhook|workers|growth|micro, ROUNDS=3, WRITE=1); docs/performance.md
+	@$(MAKE) --no-print-directory programs bench-programs
 	@tests/bench/run.sh
 
 tidy: ## style and structure: formatting, function length, banned calls, the map, headers alone

@@ -3,6 +3,7 @@
 #
 #   ops/dev/setup.sh run    what `make run` needs: compiler, libraries, PostgreSQL 15, Java and Kafka's jars
 #   ops/dev/setup.sh test   what the tests need besides: clang, nginx, Python and Node.js packages …
+#   ops/dev/setup.sh bench  what the benchmarks need besides: nginx, and what the peers are built with
 #
 # Looks first and installs only what is missing, so a second call costs a fraction of a second and
 # needs no root. BROKER=embedded leaves Java and Kafka out.
@@ -20,6 +21,11 @@ TEST_PACKAGES=(
 	libcmocka-dev clang clang-format clang-tidy libclang-rt-14-dev valgrind
 	kcat nginx-light wrk shellcheck universal-ctags logrotate systemd
 	python3-pytest python3-psycopg2 python3-msgpack python3-confluent-kafka python3-yaml python3-jsonschema
+)
+BENCH_PACKAGES=(
+	nginx-light
+	g++ zlib1g-dev libzstd-dev rapidjson-dev libsasl2-dev
+	python3-psycopg2 python3-confluent-kafka
 )
 JAVA_MIN=17
 NODE_MIN=20.19
@@ -56,7 +62,7 @@ have_tool() { # TOOL MINIMUM
 }
 
 # Tools that a machine may have from elsewhere: a package only where the tool is missing or too old.
-tool_packages() { # run|test
+tool_packages() { # run|test|bench
 	if [[ $1 == run ]]; then
 		[[ ${BROKER:-kafka} == embedded ]] && return
 		have_tool java "$JAVA_MIN" || say openjdk-17-jre-headless
@@ -154,7 +160,7 @@ require_node_modules() {
 		as_caller npm --prefix "$folder" ci --no-audit --no-fund --loglevel=error >/dev/null ||
 			fail "npm ci failed in $folder"
 		touch "$folder/node_modules/.package-lock.json"
-	done < <(find tests -name package-lock.json -not -path '*/node_modules/*' | sort)
+	done < <(find tests -name package-lock.json -not -path '*/node_modules/*' -not -path 'tests/bench/*' | sort)
 }
 
 setup_run() {
@@ -175,11 +181,21 @@ setup_test() {
 	require_node_modules
 }
 
+# The peers themselves are built by tests/bench/peers/build.sh.
+setup_bench() {
+	local -a tools
+	mapfile -t tools < <(tool_packages bench)
+	require_packages "${BENCH_PACKAGES[@]}" "${tools[@]}"
+	require_tool node "$NODE_MIN" Node.js
+	require_tool go "$GO_MIN" Go
+}
+
 case ${1:-} in
 run) setup_run ;;
 test) setup_test ;;
+bench) setup_bench ;;
 *)
-	say "usage: ops/dev/setup.sh run|test" >&2
+	say "usage: ops/dev/setup.sh run|test|bench" >&2
 	exit 2
 	;;
 esac

@@ -1,4 +1,7 @@
-"""Where a benchmark's tables go: standard output, and with --write the marked section of docs/performance.md as well."""
+"""Where a benchmark's tables go: standard output, and with --write the marked section of docs/performance.md as well.
+
+As a program, for benchmarks that are no Python: `PROGRAM | report.py SECTION COMMAND [--write]`.
+"""
 
 import os
 import pathlib
@@ -27,9 +30,10 @@ class Report:
         self.began = time.strftime("%Y-%m-%d %H:%M", time.gmtime())
         self.machine = machine()
 
-    def finish(self, section, tables, write):
+    def finish(self, section, tables, write, command=None):
         """Prints the tables under what made them; `write` replaces the section in docs/performance.md."""
-        command = shlex.join(["tests/bench/" + pathlib.Path(sys.argv[0]).name, *(a for a in sys.argv[1:] if a != "--write")])
+        command = command or shlex.join(["tests/bench/" + pathlib.Path(sys.argv[0]).name,
+                                         *(a for a in sys.argv[1:] if a != "--write")])
         text = f"`{command}`, {self.began} UTC, {self.machine} before the run.\n\n{tables.strip()}\n"
         print(text, flush=True)
         if write:
@@ -54,3 +58,13 @@ def markdown(head, rows):
     """A table; the first column is text, the others are numbers."""
     lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+
+
+def main():
+    section, command, *flags = sys.argv[1:]
+    report = Report()
+    report.finish(section, "```\n" + sys.stdin.read().strip() + "\n```", "--write" in flags, command)
+
+
+if __name__ == "__main__":
+    main()

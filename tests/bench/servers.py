@@ -10,6 +10,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PEERS = ROOT / "tests/bench/peers"
 BUILD = ROOT / "build/bench"
+PROGRAMS = pathlib.Path(os.environ.get("WATCHPOST_BUILD", ROOT / "build")) / "bin"
 START_SECONDS_MAX = 15
 
 
@@ -88,7 +89,7 @@ class Watchpost(Server):
     name = "watchpost"
 
     def command(self):
-        return [str(ROOT / "build/bin/watchpost-ingress")]
+        return [str(PROGRAMS / "watchpost-ingress")]
 
     def environment(self):
         settings = {

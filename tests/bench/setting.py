@@ -27,7 +27,7 @@ class Setting:
         port = self.brokers.rpartition(":")[2]
         subprocess.run(pin + [str(KAFKA), "start", str(self.folder / "kafka"), port], check=True,
                        stdout=subprocess.DEVNULL, env={**os.environ, "KAFKA_PROFILE": "bench"})
-        admin = confluent_kafka.admin.AdminClient({"bootstrap.servers": self.brokers})
+        admin = confluent_kafka.admin.AdminClient({"bootstrap.servers": self.brokers, "log_level": 2})
         for future in admin.create_topics([confluent_kafka.admin.NewTopic(self.topic, 4, 1)]).values():
             future.result()
         return self

@@ -1,6 +1,6 @@
 """Webhooks in, verified, in Kafka, answered: CPU per request, requests a second and latency, ours beside the peers.
 
-Usage: webhook.py [--seconds S] [--rounds N] [--connections 1,64,256] [--split] [--tls] [--servers a,b]
+Usage: webhook.py [--seconds S] [--rounds N] [--connections 1,64,256] [--split] [--tls] [--servers a,b] [--write]
 
 Servers take turns in every round, so that a machine whose speed drifts does it to all of them; the figures are medians over
 the rounds. CPU is user and system time of the server's processes alone, by the kernel's own account, divided by the answers.
@@ -17,11 +17,17 @@ import tempfile
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import servers  # noqa: E402
+from report import Report, markdown  # noqa: E402
 from setting import Setting  # noqa: E402
 
-LOAD = servers.ROOT / "build/bin/watchpost-load"
+LOAD = servers.PROGRAMS / "watchpost-load"
 PLAIN = (servers.Watchpost, servers.Nginx, servers.Go, servers.Node, servers.Evhttp)
 SECURE = (servers.WatchpostTls, servers.NginxTls)
+PEERS = ("go-franz", "node-fastify", "evhttp")
+# What we hold ourselves to: our CPU per request as a share of theirs, by connections; and with the server on one core.
+CPU_MAX = {"nginx": {1: 3.8, 64: 2.4, 256: 1.8}, "go-franz": 0.45, "node-fastify": 0.2, "evhttp": 0.45}
+CPU_MAX_SPLIT = {**CPU_MAX, "go-franz": 0.67}
+PER_SECOND_MIN, P99_MAX = 1.4, 1.0  # of the best peer's
 
 
 def load(server, setting, connections, seconds, cpus=None):
@@ -73,6 +79,32 @@ def table(results, kinds, connections_list):
     return "\n".join(lines)
 
 
+def judged(value, bound, met):
+    return f"{value:.2f} ({bound})" if met else f"**{value:.2f}, missed** ({bound})"
+
+
+def verdict(results, connections_list, cpu_max):
+    """Markdown: each target with what was measured, by connections."""
+    rows = []
+    for name, bound in cpu_max.items():
+        cells = []
+        for connections in connections_list:
+            limit = bound.get(connections) if isinstance(bound, dict) else bound
+            share = medians(results[("watchpost", connections)])["cpu_us"] / medians(results[(name, connections)])["cpu_us"]
+            cells.append(f"{share:.2f}" if limit is None else judged(share, f"≤ {limit}", share <= limit))
+        rows.append([f"CPU per request ÷ {name}", *cells])
+    per_second, p99 = [], []
+    for connections in connections_list:
+        ours = medians(results[("watchpost", connections)])
+        theirs = [medians(results[(name, connections)]) for name in PEERS]
+        gain = ours["per_second"] / max(peer["per_second"] for peer in theirs)
+        per_second.append(judged(gain, f"≥ {PER_SECOND_MIN}", gain >= PER_SECOND_MIN))
+        share = ours["p99_us"] / min(peer["p99_us"] for peer in theirs)
+        p99.append(judged(share, f"≤ {P99_MAX}", share <= P99_MAX))
+    rows += [["requests/s ÷ the best peer's", *per_second], ["p99 ÷ the best peer's", *p99]]
+    return markdown(["target", *(f"{n} connections" for n in connections_list)], rows)
+
+
 def medians(reports):
     return {key: statistics.median(r[key] for r in reports) for key in ("cpu_us", "per_second", "p50_us", "p99_us", "bad")}
 
@@ -85,14 +117,20 @@ def main():
     parser.add_argument("--split", action="store_true", help="the server on one core, Kafka and load on the other")
     parser.add_argument("--tls", action="store_true", help="ours with TLS beside nginx with TLS")
     parser.add_argument("--servers", default="", help="only these, comma-separated; the first is 'ours'")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/performance.md")
     options = parser.parse_args()
+    report = Report()
     kinds = SECURE if options.tls else PLAIN
     if options.servers:
         kinds = [k for name in options.servers.split(",") for k in PLAIN + SECURE if k.name == name]
     with tempfile.TemporaryDirectory(prefix="watchpost-bench-") as folder:
         with Setting(pathlib.Path(folder), "1" if options.split else None) as setting:
             results = measure(kinds, setting, options)
-    print(table(results, kinds, options.connections))
+    section = "webhook" + ("-tls" if options.tls else "") + ("-split" if options.split else "")
+    text = table(results, kinds, options.connections)
+    if kinds == PLAIN:
+        text += "\n\n" + verdict(results, options.connections, CPU_MAX_SPLIT if options.split else CPU_MAX)
+    report.finish(section, text, options.write)
     return 0
 
 

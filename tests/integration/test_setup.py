@@ -37,7 +37,7 @@ def stubs(tmp_path_factory):
     return add
 
 
-@pytest.mark.parametrize("what", ["run", "test"])
+@pytest.mark.parametrize("what", ["run", "test", "bench"])
 def test_nothing_to_do_is_quick_and_silent(what):
     """`make run` and `make test` call it each time. How: time the second of two calls."""
     assert run_setup(what).returncode == 0
