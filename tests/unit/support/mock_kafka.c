@@ -67,6 +67,12 @@ void mock_kafka_leader(struct mock_kafka *mock, const char *topic, int32_t parti
 	must(rd_kafka_mock_partition_set_leader(mock->cluster, topic, partition, broker) == RD_KAFKA_RESP_ERR_NO_ERROR);
 }
 
+void mock_kafka_topic_missing(struct mock_kafka *mock, const char *topic, bool missing)
+{
+	rd_kafka_mock_topic_set_error(mock->cluster, topic,
+				      missing ? RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART : RD_KAFKA_RESP_ERR_NO_ERROR);
+}
+
 void mock_kafka_broker_down(struct mock_kafka *mock, int32_t broker)
 {
 	must(rd_kafka_mock_broker_set_down(mock->cluster, broker) == RD_KAFKA_RESP_ERR_NO_ERROR);

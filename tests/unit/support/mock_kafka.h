@@ -21,6 +21,8 @@ const struct config *mock_kafka_config(const struct mock_kafka *mock);
 
 void mock_kafka_topic(struct mock_kafka *mock, const char *topic, int partitions, int replication);
 void mock_kafka_leader(struct mock_kafka *mock, const char *topic, int32_t partition, int32_t broker);
+/* The mock makes every topic that it is asked for; this is how one is missing. */
+void mock_kafka_topic_missing(struct mock_kafka *mock, const char *topic, bool missing);
 
 /* Faults. */
 void mock_kafka_broker_down(struct mock_kafka *mock, int32_t broker); /* connections break, new ones are refused */
