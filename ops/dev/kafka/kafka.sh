@@ -166,6 +166,8 @@ launch() {
 		-Dorg.slf4j.simpleLogger.defaultLogLevel=warn -Dorg.slf4j.simpleLogger.showDateTime=true \
 		-cp "$cache/*" kafka.Kafka "$folder/server.properties" >>"$folder/log" 2>&1 </dev/null 9>&- &
 	printf '%s\n' $! >"$folder/pid"
+	# Until it has become Java it is not known as the broker, and would be taken for ended.
+	while kill -0 $! 2>/dev/null && ! running_pid "$folder" >/dev/null; do sleep 0.01; done
 }
 
 # --- readiness -------------------------------------------------------------------------------------
