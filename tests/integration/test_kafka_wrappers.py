@@ -208,6 +208,37 @@ def test_retention_that_overtakes_is_reported(kafka):
         assert [o for p, o in member.offsets() if p == 1] == list(range(10, ends[1]))
 
 
+@pytest.mark.parametrize("fault", ["killed", "stopped", "hanging"])
+def test_outage_and_return(fault):
+    """Why: W7, while the broker is away a send is refused at once, and after its return the first delivery comes within
+    0.5 s; what was delivered is kept. How: one broker goes for 6 s while a message is sent every 5 ms, and returns;
+    the moment of its return is when it answers (kafka.sh waits for that). In the end the log has at least what was
+    delivered and at most what was sent."""
+    with KafkaCluster() as kafka:
+        kafka.make_topic("trickle", 4)
+        with subprocess.Popen([PROGRAM, "trickle", kafka.bootstrap, "trickle", "120"], stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as sending:
+            assert sending.stdout.readline().startswith("up ")
+            time.sleep(1)
+            gone = time.time()
+            {"killed": kafka.kill9, "stopped": kafka.stop, "hanging": kafka.pause}[fault]()
+            what, at = sending.stdout.readline().split()
+            assert what == "down"
+            assert int(at) / 1000 - gone < (3.0 if fault == "hanging" else 1.5)
+            time.sleep(max(0, gone + 6 - time.time()))
+            kafka.resume() if fault == "hanging" else kafka.start()
+            back = time.time()
+            what, at = sending.stdout.readline().split()
+            assert what == "up"
+            assert int(at) / 1000 - back < 0.5
+            sending.stdin.close()
+            words = sending.stdout.read().split()
+        delivered, failed = int(words[words.index("delivered") + 1]), int(words[words.index("failed") + 1])
+        kept = sum(kafka.high_watermarks("trickle").values())
+        assert delivered > 100
+        assert delivered <= kept <= delivered + failed
+
+
 def test_one_broker_of_three_killed():
     """Why: acks=all with min.insync.replicas 2 must ride over the loss of one broker without losing what it
     acknowledged. How: one is killed while messages flow; all are delivered in the end, none failed, and the log holds

@@ -2,11 +2,12 @@
  * Drives common/kafka_*.h against a real broker, for test_kafka_wrappers.py. One verb a run:
  *
  *   produce BROKERS TOPIC COUNT          sends, prints "delivered N failed N refused N ms-until-first N"
- *   read BROKERS TOPIC PARTITIONS COUNT  reads from the beginning without a group, prints "records N per-second N"
- *   member BROKERS GROUP TOPIC OFFSET    joins, prints what happens a line each, takes orders from standard input:
- *                                        "commit P OFFSET", "seek P OFFSET", "quit"
- *   admin BROKERS QUESTION ARGUMENT...   cluster-id | topics ENV PARTITIONS REPLICATION | partitions T |
- *                                        watermarks T P | time T P MS | group G T P
+ *   trickle BROKERS TOPIC SECONDS_MAX    sends every 5 ms until standard input ends; prints "down MS" at the first
+ * refusal and "up MS" at the first delivery after one (wall clock), at the end "delivered N failed N refused N" read
+ * BROKERS TOPIC PARTITIONS COUNT  reads from the beginning without a group, prints "records N per-second N" member
+ * BROKERS GROUP TOPIC OFFSET joins, prints what happens a line each, takes orders from standard input: "commit P
+ * OFFSET", "seek P OFFSET", "quit" admin BROKERS QUESTION ARGUMENT...   cluster-id | topics ENV PARTITIONS REPLICATION
+ * | partitions T | watermarks T P | time T P MS | group G T P
  */
 #include <poll.h>
 #include <stdio.h>
@@ -20,7 +21,14 @@
 #include "common/kafka_producer.h"
 #include "common/topics.h"
 
-enum { WAIT_MS = 20000, WAITING_MAX = 5000, LINE_BYTES = 128, VALUE_BYTES = 400 };
+enum {
+	TRICKLE_MS = 5,
+	TRICKLE_TIMEOUT_MS = 3000,
+	WAIT_MS = 20000,
+	WAITING_MAX = 5000,
+	LINE_BYTES = 128,
+	VALUE_BYTES = 400
+};
 
 static char plaintext[] = "plaintext";
 static char nothing[] = "";
@@ -100,11 +108,9 @@ static enum kafka_send_result send_number(struct kafka_producer *producer, const
 	return kafka_producer_send(producer, &message, ticket);
 }
 
-static int produce(struct config *config, const char *topic, long count)
+static struct kafka_producer *open_producer(struct config *config, const char *topic, int timeout_ms)
 {
 	const char *const topics[] = {topic, NULL};
-	struct kafka_ticket *tickets = calloc((size_t)count, sizeof(*tickets));
-	struct tally tally = {0};
 	struct err err;
 	struct kafka_producer *producer = kafka_producer_new(
 		&(struct kafka_producer_options){
@@ -112,13 +118,24 @@ static int produce(struct config *config, const char *topic, long count)
 			.client_id = "test",
 			.topics = topics,
 			.waiting_max = WAITING_MAX,
-			.delivery_timeout_ms = WAIT_MS,
+			.delivery_timeout_ms = timeout_ms,
 		},
 		&err);
+
+	if (producer == NULL)
+		die(err.text);
+	return producer;
+}
+
+static int produce(struct config *config, const char *topic, long count)
+{
+	struct kafka_ticket *tickets = calloc((size_t)count, sizeof(*tickets));
+	struct tally tally = {0};
+	struct kafka_producer *producer = open_producer(config, topic, WAIT_MS);
 	int64_t began = now_ms(), first_ms = -1;
 
-	if (producer == NULL || tickets == NULL)
-		die("no producer");
+	if (tickets == NULL)
+		die("no memory");
 	for (long i = 0; i < count;) {
 		enum kafka_send_result result = send_number(producer, topic, i, &tickets[i]);
 
@@ -138,6 +155,55 @@ static int produce(struct config *config, const char *topic, long count)
 	printf("delivered %ld failed %ld refused %ld ms-until-first %d\n", tally.delivered, tally.failed, tally.refused,
 	       (int)first_ms);
 	return tally.failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+/* --- trickle --------------------------------------------------------------------------------------- */
+
+static void say_now(const char *what)
+{
+	printf("%s %lld\n", what, (long long)clock_wall_ms(clock_system()));
+	(void)fflush(stdout);
+}
+
+static bool input_ended(void)
+{
+	struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
+
+	return poll(&in, 1, 0) > 0;
+}
+
+static int trickle(struct config *config, const char *topic, long seconds)
+{
+	const int64_t count_max = seconds * 1000 / TRICKLE_MS + 1;
+	struct kafka_ticket *tickets = calloc((size_t)count_max, sizeof(*tickets));
+	struct kafka_producer *producer = open_producer(config, topic, TRICKLE_TIMEOUT_MS);
+	int64_t ends = now_ms() + seconds * 1000;
+	struct tally tally = {0};
+	bool down = true;
+	long sent = 0;
+
+	if (tickets == NULL)
+		die("no memory");
+	while (now_ms() < ends && sent < count_max && !input_ended()) {
+		long delivered = tally.delivered;
+		enum kafka_send_result result = send_number(producer, topic, sent, &tickets[sent]);
+
+		sent += result == KAFKA_SEND_QUEUED;
+		tally.refused += result == KAFKA_SEND_DOWN;
+		if (result == KAFKA_SEND_DOWN && !down)
+			say_now("down");
+		down = down || result == KAFKA_SEND_DOWN;
+		for (int64_t next = now_ms() + TRICKLE_MS; now_ms() < next;)
+			take(&tally, kafka_producer_poll(producer, 1));
+		if (tally.delivered > delivered && down && result == KAFKA_SEND_QUEUED) {
+			down = false;
+			say_now("up");
+		}
+	}
+	take(&tally, kafka_producer_close(producer, WAIT_MS));
+	free(tickets);
+	printf("delivered %ld failed %ld refused %ld\n", tally.delivered, tally.failed, tally.refused);
+	return EXIT_SUCCESS;
 }
 
 /* --- read ------------------------------------------------------------------------------------------ */
@@ -268,7 +334,10 @@ static int join_group(struct config *config, const char *group, const char *topi
 			.config = config,
 			.client_id = "test",
 			.group = group,
-			.events = {on_assign, on_revoke, on_out_of_range, &member},
+			.events = {.on_assign = on_assign,
+				   .on_revoke = on_revoke,
+				   .on_out_of_range = on_out_of_range,
+				   .owner = &member},
 		},
 		&err);
 	if (member.consumer == NULL || !kafka_consumer_subscribe(member.consumer, &topic, 1, &err))
@@ -362,6 +431,8 @@ int main(int argc, char **argv)
 	config = config_for(argv[2]);
 	if (strcmp(argv[1], "produce") == 0 && argc == 5)
 		return produce(&config, argv[3], number(argv[4]));
+	if (strcmp(argv[1], "trickle") == 0 && argc == 5)
+		return trickle(&config, argv[3], number(argv[4]));
 	if (strcmp(argv[1], "read") == 0 && argc == 6)
 		return read_all(&config, argv[3], (int)number(argv[4]), number(argv[5]));
 	if (strcmp(argv[1], "member") == 0 && argc == 6)

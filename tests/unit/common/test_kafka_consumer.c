@@ -121,7 +121,10 @@ static void open_consumer(struct mock_kafka *mock, const char *group, struct own
 			.config = mock_kafka_config(mock),
 			.client_id = "test",
 			.group = group,
-			.events = {on_assign, on_revoke, on_out_of_range, owner},
+			.events = {.on_assign = on_assign,
+				   .on_revoke = on_revoke,
+				   .on_out_of_range = on_out_of_range,
+				   .owner = owner},
 		},
 		&err);
 	assert_non_null(owner->consumer);
