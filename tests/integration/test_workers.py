@@ -1,17 +1,15 @@
 """subscription-sync and audit-log against a real PostgreSQL and a real Kafka: what they make of events."""
 
 import contextlib
-import http.server
-import json
 import os
 import random
 import subprocess
-import threading
 
 import psycopg2
 import pytest
 
 from audit_chain import assert_chain, assert_ledger_whole, assert_seals
+from stripe_api_fixture import StripeApi, api_subscription
 from workers_fixture import (PREFIX, WorkerSystem, checkout_event, event, other_event, running, states, subscription_event,
                              wait_until)
 
@@ -235,39 +233,6 @@ def test_the_ledger_cannot_be_changed(system):
 
 
 # --- the refresher ---------------------------------------------------------------------------------------------------------
-
-
-class StripeApi(http.server.ThreadingHTTPServer):
-    """A stand-in for Stripe's API: answers by id, and notes what it was asked."""
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), StripeHandler)
-        self.answers, self.asked, self.before = {}, [], {}
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-
-class StripeHandler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):  # pylint: disable=invalid-name
-        subscription = self.path.rsplit("/", 1)[1]
-        self.server.asked.append((subscription, self.headers["Authorization"]))
-        self.server.before.get(subscription, lambda: None)()
-        status, body = self.server.answers.get(subscription, (404, {"error": {"type": "invalid_request_error"}}))
-        data = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("content-length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *_):
-        pass
-
-
-def api_subscription(subscription, customer, status):
-    """As Stripe has it since 2025-03-31, with what we must not keep."""
-    return {"id": subscription, "object": "subscription", "customer": {"id": customer, "email": "canary@example.com"},
-            "status": status, "created": 1700000000, "cancel_at_period_end": True, "livemode": False,
-            "default_payment_method": {"card": {"last4": "4242"}},
-            "items": {"data": [{"current_period_end": 1800000000}, {"current_period_end": 1900000000}]}}
 
 
 def tie(name):
