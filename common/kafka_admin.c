@@ -1,3 +1,4 @@
+/* Questions to and orders for a Kafka cluster, each with a deadline of its own. */
 #include "common/kafka_admin.h"
 
 #include <assert.h>

@@ -1,3 +1,4 @@
+/* What all Kafka clients share: properties, security, error codes, destruction that cannot hang. */
 #include "common/kafka_internal.h"
 
 #include <assert.h>

@@ -1,9 +1,11 @@
+/* The consumer: librdkafka polled message by message, with offsets from its owner and a close that ends in time. */
 #include "common/kafka_consumer.h"
 
 #include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "common/kafka_assignment.h"
 #include "common/kafka_internal.h"
 #include "common/log.h"
 
@@ -20,19 +22,8 @@ struct kafka_consumer {
 	struct kafka_consumer_events events;
 	bool grouped;
 
-	/* topic names that records and partitions point to, kept until the end */
-	char *topics[KAFKA_CONSUMER_TOPICS_MAX];
-	size_t topic_count;
-
-	/* What is assigned, each with the offset that is given out next; and the state of each. */
-	struct kafka_partition assigned[PARTITIONS_MAX];
-	struct {
-		bool paused;
-		bool stopped; /* out of range */
-	} state[PARTITIONS_MAX];
-	size_t assigned_count;
-	size_t last_found; /* records come in runs of one partition */
-	bool ask_again;    /* on_assign could not say yet where to begin */
+	struct kafka_assignment assignment;
+	bool ask_again; /* on_assign could not say yet where to begin */
 
 	rd_kafka_message_t *held[BATCH_ITEMS_MAX];
 	size_t held_count;
@@ -43,58 +34,12 @@ struct kafka_consumer {
 
 /* --- partitions ------------------------------------------------------------------------------------ */
 
-/* The consumer's own copy of a topic's name; NULL when there is no room. */
-static const char *intern(struct kafka_consumer *consumer, const char *topic)
-{
-	for (size_t i = 0; i < consumer->topic_count; i++) {
-		if (strcmp(consumer->topics[i], topic) == 0)
-			return consumer->topics[i];
-	}
-	if (consumer->topic_count == KAFKA_CONSUMER_TOPICS_MAX)
-		return NULL;
-	consumer->topics[consumer->topic_count] = strdup(topic);
-	if (consumer->topics[consumer->topic_count] == NULL)
-		return NULL;
-	return consumer->topics[consumer->topic_count++];
-}
-
 static void fail(struct kafka_consumer *consumer, enum err_code code, const char *text)
 {
 	if (consumer->broken)
 		return;
 	consumer->broken = true;
 	(void)err_set(&consumer->failure, code, "%s", text);
-}
-
-static bool keep_partition(struct kafka_consumer *consumer, const char *topic, int32_t partition, int64_t offset)
-{
-	const char *name = intern(consumer, topic);
-	size_t at = consumer->assigned_count;
-
-	if (name == NULL || at == PARTITIONS_MAX)
-		return false;
-	consumer->assigned[at] = (struct kafka_partition){.topic = name, .partition = partition, .offset = offset};
-	consumer->state[at].paused = false;
-	consumer->state[at].stopped = false;
-	consumer->assigned_count++;
-	return true;
-}
-
-static bool is_partition(const struct kafka_partition *known, const char *topic, int32_t partition)
-{
-	return known->partition == partition && strcmp(known->topic, topic) == 0;
-}
-
-static bool find_partition(struct kafka_consumer *consumer, const char *topic, int32_t partition, size_t *at)
-{
-	for (size_t i = 0; i < consumer->assigned_count; i++) {
-		*at = (consumer->last_found + i) % consumer->assigned_count;
-		if (is_partition(&consumer->assigned[*at], topic, partition)) {
-			consumer->last_found = *at;
-			return true;
-		}
-	}
-	return false;
 }
 
 static rd_kafka_topic_partition_list_t *make_list(const struct kafka_partition *partitions, size_t count)
@@ -110,7 +55,7 @@ static rd_kafka_topic_partition_list_t *make_list(const struct kafka_partition *
 /* Tells librdkafka what to read: what is assigned, or nothing at all. */
 static bool assign_list(struct kafka_consumer *consumer, size_t count, struct err *err)
 {
-	rd_kafka_topic_partition_list_t *list = make_list(consumer->assigned, count);
+	rd_kafka_topic_partition_list_t *list = make_list(consumer->assignment.items, count);
 	rd_kafka_resp_err_t code = rd_kafka_assign(consumer->rk, list);
 
 	rd_kafka_topic_partition_list_destroy(list);
@@ -131,38 +76,40 @@ static void drop_held(struct kafka_consumer *consumer)
 static void begin(struct kafka_consumer *consumer)
 {
 	struct err err;
-	bool ready = consumer->events.on_assign(consumer->events.owner, consumer->assigned, consumer->assigned_count);
+	bool ready = consumer->events.on_assign(consumer->events.owner, consumer->assignment.items,
+						consumer->assignment.count);
 
 	consumer->ask_again = !ready;
-	if (!assign_list(consumer, ready ? consumer->assigned_count : 0, &err))
+	if (!assign_list(consumer, ready ? consumer->assignment.count : 0, &err))
 		fail(consumer, err.code, err.text);
 }
 
 static void take_over(struct kafka_consumer *consumer, const rd_kafka_topic_partition_list_t *partitions)
 {
-	consumer->assigned_count = 0;
+	kafka_assignment_clear(&consumer->assignment);
 	for (int i = 0; i < partitions->cnt; i++) {
 		const rd_kafka_topic_partition_t *given = &partitions->elems[i];
 
-		if (keep_partition(consumer, given->topic, given->partition, KAFKA_OFFSET_BEGINNING))
+		if (kafka_assignment_add(&consumer->assignment, given->topic, given->partition, KAFKA_OFFSET_BEGINNING))
 			continue;
 		fail(consumer, ERR_TOO_LARGE, "more topics or partitions were assigned than this process takes");
-		consumer->assigned_count = 0;
+		kafka_assignment_clear(&consumer->assignment);
 		(void)rd_kafka_assign(consumer->rk, NULL);
 		return;
 	}
-	LOG(INFO, "kafka_assigned", F_U64("partitions", consumer->assigned_count));
+	LOG(INFO, "kafka_assigned", F_U64("partitions", consumer->assignment.count));
 	begin(consumer);
 }
 
 /* What was read of them and not given out yet is dropped: the next owner reads it again (C1). */
 static void hand_over(struct kafka_consumer *consumer)
 {
-	if (consumer->assigned_count > 0 && !consumer->ask_again)
-		consumer->events.on_revoke(consumer->events.owner, consumer->assigned, consumer->assigned_count);
-	LOG(INFO, "kafka_revoked", F_U64("partitions", consumer->assigned_count));
+	if (consumer->assignment.count > 0 && !consumer->ask_again)
+		consumer->events.on_revoke(consumer->events.owner, consumer->assignment.items,
+					   consumer->assignment.count);
+	LOG(INFO, "kafka_revoked", F_U64("partitions", consumer->assignment.count));
 	drop_held(consumer);
-	consumer->assigned_count = 0;
+	kafka_assignment_clear(&consumer->assignment);
 	consumer->ask_again = false;
 }
 
@@ -214,13 +161,13 @@ static rd_kafka_conf_t *make_conf(const struct kafka_consumer_options *options, 
 		{"enable.auto.commit", "false"},
 		{"enable.auto.offset.store", "false"},
 		{"auto.offset.reset", "error"},
-		{"enable.partition.eof", "false"},
 		/* Eager, which side-steps the cooperative bugs of 2.0.2. */
 		{"partition.assignment.strategy", "range"},
 		{"session.timeout.ms", "10000"},
 		{"heartbeat.interval.ms", "2000"},
 		{"fetch.error.backoff.ms", "100"},
 	};
+	const struct kafka_property end = {"enable.partition.eof", options->events.on_end != NULL ? "true" : "false"};
 	rd_kafka_conf_t *conf = kafka_conf_new(options->config, options->client_id, err);
 
 	if (conf == NULL)
@@ -228,7 +175,7 @@ static rd_kafka_conf_t *make_conf(const struct kafka_consumer_options *options, 
 	rd_kafka_conf_set_opaque(conf, consumer);
 	rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
 	rd_kafka_conf_set_offset_commit_cb(conf, on_commit);
-	if (kafka_conf_set(conf, properties, ARRAY_LEN(properties), err) &&
+	if (kafka_conf_set(conf, properties, ARRAY_LEN(properties), err) && kafka_conf_set(conf, &end, 1, err) &&
 	    kafka_conf_set_number(conf, "queued.max.messages.kbytes", KAFKA_PREFETCH_KBYTES_MAX, err) &&
 	    set_group(conf, options, err))
 		return conf;
@@ -238,8 +185,7 @@ static rd_kafka_conf_t *make_conf(const struct kafka_consumer_options *options, 
 
 static void free_consumer(struct kafka_consumer *consumer)
 {
-	for (size_t i = 0; i < consumer->topic_count; i++)
-		free(consumer->topics[i]);
+	kafka_assignment_free(&consumer->assignment);
 	free(consumer);
 }
 
@@ -289,9 +235,10 @@ bool kafka_consumer_assign(struct kafka_consumer *consumer, const struct kafka_p
 			   struct err *err)
 {
 	assert(!consumer->grouped && consumer->held_count == 0);
-	consumer->assigned_count = 0;
+	kafka_assignment_clear(&consumer->assignment);
 	for (size_t i = 0; i < count; i++) {
-		if (!keep_partition(consumer, partitions[i].topic, partitions[i].partition, partitions[i].offset))
+		if (!kafka_assignment_add(&consumer->assignment, partitions[i].topic, partitions[i].partition,
+					  partitions[i].offset))
 			return err_set(err, ERR_TOO_LARGE, "%zu partitions are more than this process reads", count);
 	}
 	return assign_list(consumer, count, err);
@@ -320,10 +267,10 @@ static void out_of_range(struct kafka_consumer *consumer, const rd_kafka_message
 	int64_t low, high;
 	size_t i;
 
-	if (!find_partition(consumer, rd_kafka_topic_name(message->rkt), message->partition, &i))
+	if (!kafka_assignment_find(&consumer->assignment, rd_kafka_topic_name(message->rkt), message->partition, &i))
 		return;
-	consumer->state[i].stopped = true;
-	at = consumer->assigned[i];
+	consumer->assignment.state[i].stopped = true;
+	at = consumer->assignment.items[i];
 	if (message->offset >= 0)
 		at.offset = message->offset;
 	ask_watermarks(consumer, &at, &low, &high);
@@ -331,6 +278,19 @@ static void out_of_range(struct kafka_consumer *consumer, const rd_kafka_message
 	    F_I64("offset", at.offset), F_I64("low", low), F_I64("high", high));
 	if (consumer->events.on_out_of_range != NULL)
 		consumer->events.on_out_of_range(consumer->events.owner, &at, low, high);
+}
+
+static void reached_end(struct kafka_consumer *consumer, const rd_kafka_message_t *message)
+{
+	struct kafka_partition at;
+	size_t i;
+
+	if (consumer->events.on_end == NULL ||
+	    !kafka_assignment_find(&consumer->assignment, rd_kafka_topic_name(message->rkt), message->partition, &i))
+		return;
+	at = consumer->assignment.items[i];
+	at.offset = message->offset;
+	consumer->events.on_end(consumer->events.owner, &at);
 }
 
 static void take_error(struct kafka_consumer *consumer, const rd_kafka_message_t *message)
@@ -342,9 +302,11 @@ static void take_error(struct kafka_consumer *consumer, const rd_kafka_message_t
 	case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
 		out_of_range(consumer, message);
 		return;
+	case RD_KAFKA_RESP_ERR__PARTITION_EOF:
+		reached_end(consumer, message);
+		return;
 	case RD_KAFKA_RESP_ERR__TRANSPORT:
 	case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
-	case RD_KAFKA_RESP_ERR__PARTITION_EOF:
 		return; /* the library's own lines say what happens to connections */
 	default:
 		break;
@@ -395,8 +357,8 @@ static void passed(struct kafka_consumer *consumer, const struct kafka_record *r
 {
 	size_t i;
 
-	if (find_partition(consumer, record->topic, record->partition, &i))
-		consumer->assigned[i].offset = record->offset + 1;
+	if (kafka_assignment_find(&consumer->assignment, record->topic, record->partition, &i))
+		consumer->assignment.items[i].offset = record->offset + 1;
 }
 
 /* Gathers messages one by one (batches of 2.0.2 skip offsets). A rebalance within empties what was gathered. */
@@ -467,11 +429,12 @@ static bool pause_one(struct kafka_consumer *consumer, const struct kafka_partit
  * each where it stands. */
 static bool restart(struct kafka_consumer *consumer, struct err *err)
 {
-	if (!assign_list(consumer, consumer->assigned_count, err))
+	if (!assign_list(consumer, consumer->assignment.count, err))
 		return false;
-	for (size_t i = 0; i < consumer->assigned_count; i++) {
-		consumer->state[i].stopped = false;
-		if (consumer->state[i].paused && !pause_one(consumer, &consumer->assigned[i], true, err))
+	for (size_t i = 0; i < consumer->assignment.count; i++) {
+		consumer->assignment.state[i].stopped = false;
+		if (consumer->assignment.state[i].paused &&
+		    !pause_one(consumer, &consumer->assignment.items[i], true, err))
 			return false;
 	}
 	return true;
@@ -501,12 +464,12 @@ bool kafka_consumer_seek(struct kafka_consumer *consumer, const struct kafka_par
 {
 	size_t i;
 
-	if (!find_partition(consumer, to->topic, to->partition, &i))
+	if (!kafka_assignment_find(&consumer->assignment, to->topic, to->partition, &i))
 		return err_set(err, ERR_CONFLICT, "%s [%" PRId32 "] is not assigned", to->topic, to->partition);
-	consumer->assigned[i].offset = to->offset;
+	consumer->assignment.items[i].offset = to->offset;
 	if (consumer->ask_again)
 		return true; /* nothing is read yet; on_assign decides */
-	return consumer->state[i].stopped ? restart(consumer, err) : seek_one(consumer, to, err);
+	return consumer->assignment.state[i].stopped ? restart(consumer, err) : seek_one(consumer, to, err);
 }
 
 bool kafka_consumer_pause(struct kafka_consumer *consumer, const struct kafka_partition *partition, bool paused,
@@ -514,10 +477,10 @@ bool kafka_consumer_pause(struct kafka_consumer *consumer, const struct kafka_pa
 {
 	size_t i;
 
-	if (!find_partition(consumer, partition->topic, partition->partition, &i))
+	if (!kafka_assignment_find(&consumer->assignment, partition->topic, partition->partition, &i))
 		return err_set(err, ERR_CONFLICT, "%s [%" PRId32 "] is not assigned", partition->topic,
 			       partition->partition);
-	consumer->state[i].paused = paused;
+	consumer->assignment.state[i].paused = paused;
 	return pause_one(consumer, partition, paused, err);
 }
 
@@ -585,7 +548,7 @@ void kafka_consumer_close(struct kafka_consumer *consumer, int timeout_ms)
 		return;
 	drop_held(consumer);
 	leave(consumer, timeout_ms);
-	if (consumer->grouped && consumer->assigned_count > 0)
+	if (consumer->grouped && consumer->assignment.count > 0)
 		hand_over(consumer);
 	remaining_ms = kafka_remaining_ms(deadline_ms);
 	kafka_client_destroy(consumer->rk, remaining_ms > DESTROY_MS_MIN ? remaining_ms : DESTROY_MS_MIN);

@@ -27,6 +27,10 @@ struct kafka_consumer_events {
 	/* The offset asked for is not in the log: this partition stands still until sought. low and high are -1 when
 	 * the cluster did not say them in time. */
 	void (*on_out_of_range)(void *owner, const struct kafka_partition *partition, int64_t low, int64_t high);
+	/* NULL: not asked for. Everything below `partition->offset`, the log's end for now, was given out or never will
+	 * be (offsets without records: control records, compaction). Comes with the poll that gives the last record
+	 * out, before its records are seen. */
+	void (*on_end)(void *owner, const struct kafka_partition *partition);
 	void *owner;
 };
 

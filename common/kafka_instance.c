@@ -1,3 +1,4 @@
+/* One librdkafka producer: sending, deliveries, probing, and the list of tickets under way. */
 #include "common/kafka_instance.h"
 
 #include <assert.h>

@@ -1,3 +1,4 @@
+/* The producer: bounded, never blocking sends; the watcher that says up and down; the rebuild after a fatal error. */
 #include "common/kafka_producer.h"
 
 #include <assert.h>

@@ -1,3 +1,4 @@
+/* The table of our topics and how it becomes Kafka's settings. */
 #include "common/topics.h"
 
 #include <assert.h>

@@ -1,3 +1,4 @@
+/* watchpost-dev-broker: the embedded Kafka broker of `make run BROKER=embedded`, on librdkafka's mock cluster. */
 #include <errno.h>
 #include <getopt.h>
 #include <librdkafka/rdkafka.h>

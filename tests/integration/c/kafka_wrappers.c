@@ -278,18 +278,22 @@ static void on_out_of_range(void *arg, const struct kafka_partition *at, int64_t
 	       (long long)high);
 }
 
-static bool obey(struct member *member, const char *line)
+/* "VERB P OFFSET" */
+static bool obey(struct member *member, char *line)
 {
 	struct kafka_partition at = {.topic = member->topic};
-	long long offset;
+	char *rest = line;
+	const char *verb = strsep(&rest, " \n");
+	const char *partition = strsep(&rest, " \n");
+	const char *offset = strsep(&rest, " \n");
 	struct err err;
-	char verb[16];
 
-	if (strcmp(line, "quit\n") == 0)
+	if (strcmp(verb, "quit") == 0)
 		return false;
-	if (sscanf(line, "%15s %d %lld", verb, &at.partition, &offset) != 3)
+	if (offset == NULL)
 		die("no such order");
-	at.offset = offset;
+	at.partition = (int32_t)number(partition);
+	at.offset = number(offset);
 	if (strcmp(verb, "commit") == 0)
 		kafka_consumer_commit(member->consumer, &at, 1);
 	else if (!kafka_consumer_seek(member->consumer, &at, &err))

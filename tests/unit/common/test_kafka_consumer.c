@@ -79,6 +79,7 @@ struct owner {
 	int out_of_range;
 	struct kafka_partition bad;
 	int64_t low, high;
+	int64_t end;
 	size_t records;
 };
 
@@ -358,6 +359,47 @@ static void test_pause_seek_resume(void **state)
 	mock_kafka_stop(mock);
 }
 
+static void on_end(void *arg, const struct kafka_partition *partition)
+{
+	struct owner *owner = arg;
+
+	owner->end = partition->offset;
+}
+
+/* Why: replay ends where the log ended when it began, also when the last offsets hold no record. How: the end of a
+ * partition with records and of one that is empty. */
+static void test_end_is_reported(void **state)
+{
+	enum { COUNT = 30 };
+	struct mock_kafka *mock = cluster();
+	struct err err;
+
+	(void)state;
+	write_some(mock, 0, COUNT, NULL, 0);
+	for (int32_t partition = 0; partition < 2; partition++) {
+		struct owner owner = {.end = -1};
+		int64_t deadline = now_ms() + PATIENCE_MS;
+
+		owner.consumer = kafka_consumer_new(
+			&(struct kafka_consumer_options){
+				.config = mock_kafka_config(mock),
+				.client_id = "test",
+				.events = {.on_end = on_end, .owner = &owner},
+			},
+			&err);
+		assert_non_null(owner.consumer);
+		assign_one(&owner, partition, 0);
+		while (owner.end < 0) {
+			(void)poll_once(&owner, 50);
+			assert_true(now_ms() < deadline);
+		}
+		assert_int_equal(owner.end, partition == 0 ? COUNT : 0);
+		assert_int_equal(owner.records, owner.end);
+		kafka_consumer_close(owner.consumer, 2000);
+	}
+	mock_kafka_stop(mock);
+}
+
 /* Why: a fenced worker seeks in a partition that it may have lost; that must be an answer, not a crash. */
 static void test_seek_of_what_is_not_assigned(void **state)
 {
@@ -471,6 +513,7 @@ int main(void)
 		cmocka_unit_test(test_members_share_and_hand_back),
 		cmocka_unit_test(test_out_of_range_stops_that_partition_alone),
 		cmocka_unit_test(test_pause_seek_resume),
+		cmocka_unit_test(test_end_is_reported),
 		cmocka_unit_test(test_seek_of_what_is_not_assigned),
 		cmocka_unit_test(test_commit_is_seen_by_others),
 		cmocka_unit_test(test_close_does_not_hang),
