@@ -166,6 +166,8 @@ static rd_kafka_conf_t *make_conf(const struct kafka_consumer_options *options, 
 		{"session.timeout.ms", "10000"},
 		{"heartbeat.interval.ms", "2000"},
 		{"fetch.error.backoff.ms", "100"},
+		/* A topic that was not there at the start is found in 5 s, not in the library's 5 minutes. */
+		{"topic.metadata.refresh.interval.ms", "5000"},
 	};
 	const struct kafka_property end = {"enable.partition.eof", options->events.on_end != NULL ? "true" : "false"};
 	rd_kafka_conf_t *conf = kafka_conf_new(options->config, options->client_id, err);
