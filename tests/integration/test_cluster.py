@@ -137,3 +137,21 @@ def answer_of(worker):
         return worker.get("/readyz")[1]
     except OSError:
         return ""
+
+
+def test_a_topic_that_comes_later():
+    """Why: at a first start, or behind a new cluster, workers may be there before their topics; the library would look again after five
+    minutes. How: the workers start without topic stripe, which is made afterwards; what is sent then is applied within seconds."""
+    with System(start=False) as system:
+        admin = system.kafka.admin()
+        admin.delete_topics([STRIPE])[STRIPE].result(30)
+        wait_until(lambda: STRIPE not in admin.list_topics(timeout=20).topics, "the topic to go", 30)
+        for kind in KINDS:
+            system.add_worker(kind)
+        system.wait_ready()
+        system.kafka.make_topic(STRIPE, system.partitions, message_timestamp_type="LogAppendTime")
+        system.add_ingress()
+        system.wait_ready()
+        send(system, range(10))
+        system.wait_until_read(seconds=30)
+        assert len(system.states()) == 10
