@@ -187,7 +187,7 @@ fuzz: ## run every fuzz target (SECONDS_EACH=60)
 	@$(MAKE) --no-print-directory fuzz-programs
 	@$(PYTHON) tests/run.py fuzz --seconds $(or $(SECONDS_EACH),60)
 
-bench: setup setup-bench ## ratios against peers, side by side (BENCH=webhook|workers|growth|micro, ROUNDS=3, WRITE=1); docs/performance.md
+bench: setup setup-bench ## ratios against peers, side by side (BENCH=webhook|workers|growth|micro, ROUNDS=2, WRITE=1); docs/performance.md
 	@$(MAKE) --no-print-directory programs bench-programs
 	@tests/bench/run.sh
 

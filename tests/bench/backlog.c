@@ -57,7 +57,11 @@ static void on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message,
 	struct backlog *backlog = opaque;
 
 	(void)producer;
-	backlog->failed += message->err != RD_KAFKA_RESP_ERR_NO_ERROR;
+	if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
+		return;
+	if (backlog->failed == 0)
+		(void)fprintf(stderr, "bench_backlog: %s\n", rd_kafka_err2str(message->err));
+	backlog->failed++;
 }
 
 static rd_kafka_t *make_producer(struct backlog *backlog, const char *brokers)

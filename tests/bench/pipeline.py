@@ -89,7 +89,9 @@ class Pipeline:
         admin = self.kafka.admin()
         for future in admin.delete_topics([TOPIC]).values():
             future.result(30)
+        wait_until(lambda: TOPIC not in admin.list_topics(timeout=30).topics, "the topic to be gone", 30)
         wait_until(lambda: self.topic_made(partitions), "the topic to be made again", 30)
+        wait_until(lambda: list(self.kafka.high_watermarks(TOPIC).values()) == [0] * partitions, "its partitions' leaders", 30)
         subprocess.run([BACKLOG, self.kafka.bootstrap, TOPIC, str(events), str(subscriptions)], check=True)
         self.events = sum(self.kafka.high_watermarks(TOPIC).values())
         assert self.events == events
@@ -176,4 +178,3 @@ class Pipeline:
             file.unlink()
         self.sql("drop table public.copied")
         return seconds, cpu
-

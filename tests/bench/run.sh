@@ -3,12 +3,12 @@
 # standard error.
 #
 #   BENCH=webhook|workers|growth|micro   only these (several: with spaces); default all
-#   ROUNDS=3                             turns that the medians are over; three take about a quarter of an hour
+#   ROUNDS=2                             turns that the medians are over; two take about a quarter of an hour
 #   WRITE=1                              put the tables into docs/performance.md as well
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-readonly parts=${BENCH:-micro webhook workers growth} rounds=${ROUNDS:-3}
+readonly parts=${BENCH:-micro webhook workers growth} rounds=${ROUNDS:-2}
 readonly build=${WATCHPOST_BUILD:-build} report=build/bench/report.md
 python=${PYTHON:-/usr/bin/python3}
 write=()

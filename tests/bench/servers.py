@@ -5,19 +5,18 @@ import pathlib
 import signal
 import socket
 import subprocess
+import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests/integration"))
+
+from postgres_fixture import free_port  # noqa: E402,F401
+
 PEERS = ROOT / "tests/bench/peers"
 BUILD = ROOT / "build/bench"
 PROGRAMS = pathlib.Path(os.environ.get("WATCHPOST_BUILD", ROOT / "build")) / "bin"
 START_SECONDS_MAX = 15
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class Server:

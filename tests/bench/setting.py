@@ -25,7 +25,7 @@ class Setting:
                        check=True, capture_output=True)
         pin = ["taskset", "-c", self.kafka_cpus] if self.kafka_cpus else []
         port = self.brokers.rpartition(":")[2]
-        subprocess.run(pin + [str(KAFKA), "start", str(self.folder / "kafka"), port], check=True,
+        subprocess.run(pin + [str(KAFKA), "start", str(self.folder / "kafka"), port, str(free_port())], check=True,
                        stdout=subprocess.DEVNULL, env={**os.environ, "KAFKA_PROFILE": "bench"})
         admin = confluent_kafka.admin.AdminClient({"bootstrap.servers": self.brokers, "log_level": 2})
         for future in admin.create_topics([confluent_kafka.admin.NewTopic(self.topic, 4, 1)]).values():

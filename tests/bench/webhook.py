@@ -80,7 +80,7 @@ def table(results, kinds, connections_list):
 
 
 def judged(value, bound, met):
-    return f"{value:.2f} ({bound})" if met else f"**{value:.2f}, missed** ({bound})"
+    return f"{value:.3g} ({bound})" if met else f"**{value:.3g}, missed** ({bound})"
 
 
 def verdict(results, connections_list, cpu_max):
@@ -91,7 +91,7 @@ def verdict(results, connections_list, cpu_max):
         for connections in connections_list:
             limit = bound.get(connections) if isinstance(bound, dict) else bound
             share = medians(results[("watchpost", connections)])["cpu_us"] / medians(results[(name, connections)])["cpu_us"]
-            cells.append(f"{share:.2f}" if limit is None else judged(share, f"≤ {limit}", share <= limit))
+            cells.append(f"{share:.3g}" if limit is None else judged(share, f"≤ {limit}", share <= limit))
         rows.append([f"CPU per request ÷ {name}", *cells])
     per_second, p99 = [], []
     for connections in connections_list:
