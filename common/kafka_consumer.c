@@ -52,12 +52,15 @@ static rd_kafka_topic_partition_list_t *make_list(const struct kafka_partition *
 	return list;
 }
 
-/* Tells librdkafka what to read: what is assigned, or nothing at all. */
+/* Tells librdkafka what to read: what is assigned, or nothing at all. There a partition that was paused stays paused
+ * when it is assigned again. */
 static bool assign_list(struct kafka_consumer *consumer, size_t count, struct err *err)
 {
 	rd_kafka_topic_partition_list_t *list = make_list(consumer->assignment.items, count);
 	rd_kafka_resp_err_t code = rd_kafka_assign(consumer->rk, list);
 
+	if (code == RD_KAFKA_RESP_ERR_NO_ERROR && count > 0)
+		code = rd_kafka_resume_partitions(consumer->rk, list);
 	rd_kafka_topic_partition_list_destroy(list);
 	if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
 		return kafka_err_set(err, code, "while taking over %zu partitions", count);
