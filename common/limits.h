@@ -132,6 +132,7 @@
 
 /* watchpostctl */
 #define TABLE_BYTES_MAX 67108864 /* what one command shows: 64 MiB, some 500,000 rows of accounts */
+#define CHAIN_POINTS_MAX 1048576 /* seals of one partition in a check: hourly for 119 years; 48 bytes each, 48 MiB */
 #define CTL_PAGE_ROWS   1000     /* rows asked for at once; api.…_list gives no more */
 
 #endif

@@ -14,6 +14,8 @@ static bool parse_one(struct bytes part, struct admin_target *out)
 	memcpy(out->name, part.data, name_len);
 	out->name[name_len] = '\0';
 	memcpy(out->url, equals + 1, url_len);
+	while (url_len > 0 && out->url[url_len - 1] == '/')
+		url_len--;
 	out->url[url_len] = '\0';
 	return strncmp(out->url, "http://", 7) == 0 || strncmp(out->url, "https://", 8) == 0;
 }

@@ -39,11 +39,11 @@ static bool take_head(const struct pg_result *result, int row, struct audit_head
 	return true;
 }
 
-bool audit_facts_take(struct pg *pg, const char *cluster_id, struct audit_facts *out, struct err *err)
+bool audit_heads_take(struct pg *pg, const char *cluster_id, struct audit_heads *out, struct err *err)
 {
 	struct pg_params *params = pg_params_new(1);
 	struct pg_result *result = NULL;
-	*out = (struct audit_facts){0};
+	*out = (struct audit_heads){0};
 	if (params == NULL)
 		return err_set(err, ERR_FULL, "no memory for the heads");
 	pg_params_text(params, cluster_id);
@@ -53,29 +53,29 @@ bool audit_facts_take(struct pg *pg, const char *cluster_id, struct audit_facts 
 		return false;
 	bool good = true;
 	size_t rows = (size_t)pg_rows(result);
-	out->heads = calloc(rows + 1, sizeof(*out->heads));
-	if (out->heads == NULL)
+	out->items = calloc(rows + 1, sizeof(*out->items));
+	if (out->items == NULL)
 		good = err_set(err, ERR_FULL, "no memory for the heads");
 	for (size_t i = 0; good && i < rows; i++)
-		good = take_head(result, (int)i, &out->heads[i]) || unexpected(err);
-	out->head_count = good ? rows : 0;
+		good = take_head(result, (int)i, &out->items[i]) || unexpected(err);
+	out->count = good ? rows : 0;
 	pg_result_free(result);
 	if (!good)
-		audit_facts_free(out);
+		audit_heads_free(out);
 	return good;
 }
 
-void audit_facts_free(struct audit_facts *facts)
+void audit_heads_free(struct audit_heads *heads)
 {
-	free(facts->heads);
-	*facts = (struct audit_facts){0};
+	free(heads->items);
+	*heads = (struct audit_heads){0};
 }
 
-const struct audit_head *audit_facts_head(const struct audit_facts *facts, const char *topic, int32_t partition)
+const struct audit_head *audit_heads_find(const struct audit_heads *heads, const char *topic, int32_t partition)
 {
-	for (size_t i = 0; i < facts->head_count; i++)
-		if (facts->heads[i].partition == partition && strcmp(facts->heads[i].topic, topic) == 0)
-			return &facts->heads[i];
+	for (size_t i = 0; i < heads->count; i++)
+		if (heads->items[i].partition == partition && strcmp(heads->items[i].topic, topic) == 0)
+			return &heads->items[i];
 	return NULL;
 }
 

@@ -16,19 +16,20 @@
 MUSTCHECK bool audit_topics(const struct ctl *ctl, const char *only, char names[][KAFKA_TOPIC_BYTES_MAX + 1],
 			    size_t *count, struct err *err);
 
-struct audit_facts {
-	struct audit_head { /* one for each partition that audit-log has read from */
+/* The heads of the chains: one for each partition that audit-log has read from. */
+struct audit_heads {
+	struct audit_head {
 		char topic[KAFKA_TOPIC_BYTES_MAX + 1];
 		int32_t partition;
 		int64_t next_offset;
 		uint8_t head[CHAIN_LINK_BYTES];
-	} * heads;
-	size_t head_count;
+	} * items;
+	size_t count;
 };
-/* Take them before the watermarks: then every head is behind the snapshot. */
-MUSTCHECK bool audit_facts_take(struct pg *pg, const char *cluster_id, struct audit_facts *out, struct err *err);
-void audit_facts_free(struct audit_facts *facts);
-const struct audit_head *audit_facts_head(const struct audit_facts *facts, const char *topic, int32_t partition);
+MUSTCHECK bool audit_heads_take(struct pg *pg, const char *cluster_id, struct audit_heads *out, struct err *err);
+void audit_heads_free(struct audit_heads *heads);
+/* NULL when there is none. */
+const struct audit_head *audit_heads_find(const struct audit_heads *heads, const char *topic, int32_t partition);
 
 /* Every seal of a partition, oldest first. */
 MUSTCHECK bool audit_seals_each(struct pg *pg, const char *cluster_id, const char *topic, int32_t partition,

@@ -7,6 +7,9 @@
 
 #include "common/kafka_admin.h"
 
+enum { POINTS_AT_FIRST = 64 };
+_Static_assert(CHAIN_POINTS_MAX % POINTS_AT_FIRST == 0, "doubling ends at the bound");
+
 struct point { /* what the check keeps of a seal, or of the database's head */
 	int64_t last_offset;
 	bool sealed;
@@ -30,6 +33,7 @@ struct chain_check {
 	uint8_t last_seal_hash[SHA256_BYTES];
 	bool has_previous;     /* last_seal_hash is what the next seal must name */
 	int64_t anchor_offset; /* the first record that is checked; INT64_MAX: no anchor */
+	int64_t next_offset;   /* no record below it may come any more */
 	struct buf scratch;
 	struct chain_check_result result;
 };
@@ -47,7 +51,7 @@ struct chain_check *chain_check_new(const char *cluster_id, const char *topic, i
 	check->partition = partition;
 	check->key = key;
 	check->anchor_offset = INT64_MAX;
-	check->result.sealed_to = check->result.last_offset = -1;
+	check->result.sealed_to = check->result.first_offset = check->result.last_offset = -1;
 	buf_init(&check->scratch, CHAIN_SCRATCH_BYTES_MAX);
 	if (!chain_genesis(cluster_id, topic, partition, check->genesis, err)) {
 		chain_check_free(check);
@@ -70,7 +74,9 @@ static bool grow(void **items, size_t count, size_t *cap, size_t item_bytes, str
 {
 	if (count < *cap)
 		return true;
-	size_t wanted = *cap == 0 ? 64 : *cap * 2;
+	if (count == CHAIN_POINTS_MAX)
+		return err_set(err, ERR_TOO_LARGE, "over %d seals or gaps in one partition", CHAIN_POINTS_MAX);
+	size_t wanted = *cap == 0 ? POINTS_AT_FIRST : *cap * 2;
 	void *more = reallocarray(*items, wanted, item_bytes);
 	if (more == NULL)
 		return err_set(err, ERR_FULL, "no memory for %zu seals or gaps", wanted);
@@ -102,8 +108,11 @@ void chain_check_from_first_seal(struct chain_check *check)
 bool chain_check_seal(struct chain_check *check, const struct seal *seal, struct err *err)
 {
 	assert(strcmp(seal->topic, check->topic) == 0 && seal->partition == check->partition);
-	if (!seal_verify(seal, check->key, err))
-		return err_context(err, "seal at offset %" PRId64, seal->last_offset);
+	if (!seal_verify(seal, check->key, err)) {
+		if (err->code == ERR_INVALID)
+			err->code = ERR_CONFLICT;
+		return false;
+	}
 	if (check->has_previous && !digest_equal(seal->previous, check->last_seal_hash, SHA256_BYTES))
 		return err_set(err, ERR_CONFLICT,
 			       "the seal at offset %" PRId64
@@ -123,12 +132,17 @@ bool chain_check_seal(struct chain_check *check, const struct seal *seal, struct
 bool chain_check_head(struct chain_check *check, int64_t last_offset, const uint8_t head[CHAIN_LINK_BYTES],
 		      struct err *err)
 {
+	if (check->point_count > 0 && last_offset < check->points[check->point_count - 1].last_offset)
+		return err_set(err, ERR_CONFLICT,
+			       "the database's chain ends at offset %" PRId64 ", before its last seal at %" PRId64,
+			       last_offset, check->points[check->point_count - 1].last_offset);
 	return add_point(check, last_offset, head, false, err);
 }
 
 bool chain_check_gap(struct chain_check *check, int64_t from, int64_t to, struct err *err)
 {
-	assert(from <= to);
+	if (from > to)
+		return err_set(err, ERR_INVALID, "a gap goes from offset %" PRId64 " back to %" PRId64, from, to);
 	void *gaps = check->gaps;
 	if (!grow(&gaps, check->gap_count, &check->gap_cap, sizeof(*check->gaps), err))
 		return false;
@@ -149,24 +163,24 @@ int64_t chain_check_anchor(const struct chain_check *check, int64_t log_start, i
 	return anchor;
 }
 
-bool chain_check_begin(struct chain_check *check, int64_t first_offset, struct err *err)
+void chain_check_begin(struct chain_check *check, int64_t first_offset)
 {
-	(void)err;
+	check->next_offset = first_offset;
 	if (first_offset == 0) {
 		check->anchor_offset = 0;
 		memcpy(check->result.head, check->genesis, CHAIN_LINK_BYTES);
-		return true;
+		return;
 	}
 	while (check->next_point < check->point_count &&
 	       check->points[check->next_point].last_offset + 1 < first_offset)
 		check->next_point++;
-	if (check->next_point == check->point_count)
-		return true; /* nothing to start from: every record will count as skipped */
+	/* The head is the last point and nobody signed it: with nothing else to start from, every record is skipped. */
+	if (check->next_point == check->point_count || !check->points[check->next_point].sealed)
+		return;
 	const struct point *point = &check->points[check->next_point++];
 	check->anchor_offset = point->last_offset + 1;
 	check->result.sealed_to = point->last_offset;
 	memcpy(check->result.head, point->head, CHAIN_LINK_BYTES);
-	return true;
 }
 
 static bool in_gap(const struct chain_check *check, int64_t offset)
@@ -200,6 +214,10 @@ static bool match_seals(struct chain_check *check, int64_t next_offset, struct e
 
 bool chain_check_record(struct chain_check *check, const struct kafka_record *record, struct err *err)
 {
+	if (record->offset < check->next_offset)
+		return err_set(err, ERR_CONFLICT, "the record at offset %" PRId64 " stands where another was expected",
+			       record->offset);
+	check->next_offset = record->offset + 1;
 	if (record->offset < check->anchor_offset) {
 		check->result.skipped++;
 		return true;
@@ -212,15 +230,27 @@ bool chain_check_record(struct chain_check *check, const struct kafka_record *re
 		return false;
 	if (!chain_advance(check->result.head, record, &check->scratch, err))
 		return false;
-	check->result.records++;
+	if (check->result.records++ == 0)
+		check->result.first_offset = record->offset;
 	check->result.last_offset = record->offset;
 	return true;
 }
 
-bool chain_check_end(struct chain_check *check, int64_t end_offset, struct chain_check_result *result, struct err *err)
+bool chain_check_end(struct chain_check *check, int64_t end_offset, int64_t log_end, struct err *err)
 {
 	check->result.anchored = check->anchor_offset != INT64_MAX && check->anchor_offset <= end_offset;
-	bool good = !check->result.anchored || match_seals(check, end_offset, err);
-	*result = check->result;
-	return good;
+	if (check->result.anchored && !match_seals(check, end_offset, err))
+		return false;
+	const struct point *last = check->point_count > 0 ? &check->points[check->point_count - 1] : NULL;
+	if (last != NULL && last->last_offset >= log_end)
+		return err_set(err, ERR_CONFLICT,
+			       "the records up to offset %" PRId64 " were %s, but the log ends before %" PRId64
+			       ": the last ones were removed",
+			       last->last_offset, last->sealed ? "sealed" : "chained by the database", log_end);
+	return true;
+}
+
+const struct chain_check_result *chain_check_result(const struct chain_check *check)
+{
+	return &check->result;
 }

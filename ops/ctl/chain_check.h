@@ -10,6 +10,7 @@
  *
  * Owns: copies of all that it is given. Thread: one.
  * Errors: ERR_CONFLICT is the finding "this is not what was sealed", with the offset; others are failures to check.
+ * After a failure nothing more may be given.
  */
 #ifndef WATCHPOST_OPS_CTL_CHAIN_CHECK_H
 #define WATCHPOST_OPS_CTL_CHAIN_CHECK_H
@@ -25,8 +26,9 @@ struct chain_check_result {
 	uint64_t seals;         /* signatures good, each naming the one before it */
 	uint64_t seals_matched; /* whose head is the recomputed one */
 	bool head_matched;      /* the database's head is the recomputed one */
-	int64_t sealed_to;      /* last offset under a matched seal; -1 */
-	int64_t last_offset;    /* last record checked; -1 */
+	int64_t sealed_to;      /* last offset under the seal that the check began at, or under a matched one; -1 */
+	int64_t first_offset;   /* first and last record under the recomputed chain; -1 */
+	int64_t last_offset;
 	uint8_t head[CHAIN_LINK_BYTES];
 	bool anchored; /* head is meaningful */
 };
@@ -41,7 +43,8 @@ void chain_check_from_first_seal(struct chain_check *check);
 /* Verifies signature and link. The first seal given may be a later one than the partition's first: then its `previous`
  * is taken as it is. */
 MUSTCHECK bool chain_check_seal(struct chain_check *check, const struct seal *seal, struct err *err);
-/* The chain's head behind `last_offset` as the database has it, after all seals: compared, though nobody signed it. */
+/* The chain's head behind `last_offset` as the database has it, after all seals: compared, though nobody signed it, and
+ * never begun at. */
 MUSTCHECK bool chain_check_head(struct chain_check *check, int64_t last_offset, const uint8_t head[CHAIN_LINK_BYTES],
 				struct err *err);
 /* Records from `from` up to, not including, `to` were passed over (audit-log's offset was reset). */
@@ -52,10 +55,13 @@ MUSTCHECK bool chain_check_gap(struct chain_check *check, int64_t from, int64_t 
 int64_t chain_check_anchor(const struct chain_check *check, int64_t log_start, int64_t wanted);
 
 /* `first_offset`: the first record that will come. */
-MUSTCHECK bool chain_check_begin(struct chain_check *check, int64_t first_offset, struct err *err);
+void chain_check_begin(struct chain_check *check, int64_t first_offset);
+/* In the log's order; others than the next in order are a finding too. */
 MUSTCHECK bool chain_check_record(struct chain_check *check, const struct kafka_record *record, struct err *err);
-/* `end_offset`: one behind the last record that could come; seals below it must have been reached. */
-MUSTCHECK bool chain_check_end(struct chain_check *check, int64_t end_offset, struct chain_check_result *result,
-			       struct err *err);
+/* `end_offset`: one behind the last record that could come; seals below it must have been reached. `log_end`: one
+ * behind the last that there is; a seal or head of later records is a finding: they were removed. */
+MUSTCHECK bool chain_check_end(struct chain_check *check, int64_t end_offset, int64_t log_end, struct err *err);
+/* What there is to say so far, also after a finding. */
+const struct chain_check_result *chain_check_result(const struct chain_check *check);
 
 #endif

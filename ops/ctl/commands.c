@@ -49,7 +49,7 @@ static const struct command_flag dead_letter_redrive_flags[] = {
 	{"worker", "WORKER", "only what this worker set aside"},
 	{"since", "TIME", "only what was set aside from this time on"},
 	{"type", "TYPE", "only events of this type"},
-	{"limit", "NUMBER", "look at so many at most, oldest first; 10,000 when not given"},
+	{"limit", "NUMBER", "send so many at most, oldest first; 10,000 when not given"},
 	{"again", NULL, "also what was redriven before"},
 	{"redrives-max", "NUMBER", "refuse what was redriven so often already; 3 when not given"},
 	{"dry-run", NULL, "show what would be sent and send nothing"},
@@ -65,13 +65,13 @@ static const struct command_flag audit_replay_flags[] = {
 	{"type", "TYPE", "only this type, ours (watchpost.stripe.subscription) or Stripe's (customer.deleted)"},
 	{"format", "FORMAT",
 	 "jsonl (when not given), csv, or msgpack: whole records, with seals, for audit verify --file"},
-	{"verify", NULL, "check the hash chains and seals of what is read; needs --public-key"},
-	{"public-key", "FILE", "the key that seals were signed with (PEM)"},
+	{"verify", NULL, "check the hash chains and seals of what is read; msgpack always does"},
+	{"public-key", "FILE", "the key that seals were signed with (PEM); seal_public_key_file when not given"},
 	{0},
 };
 
 static const struct command_flag audit_verify_flags[] = {
-	{"public-key", "FILE", "the key that seals were signed with (PEM); required"},
+	{"public-key", "FILE", "the key that seals were signed with (PEM); seal_public_key_file when not given"},
 	{"topic", "TOPIC", "stripe, agent, spend or access; all four when not given"},
 	{"file", "FILE", "check an export (audit replay --format msgpack) instead: no Kafka, no Postgres"},
 	{"pin", "HASH", "the hash of a seal that was kept elsewhere; it must be among the seals"},
@@ -167,8 +167,8 @@ const struct command commands_table[] = {
 	 .summary = "move a worker's offset by hand",
 	 .details = "Moves one offset row of the present Kafka cluster, and records who did it and from where to "
 		    "where. Records in between are passed over, or read again. audit-log's offset only moves "
-		    "forward: its hash chain goes on behind a recorded gap. Try it with --dry-run first. The "
-		    "running worker notices by itself.",
+		    "forward: its hash chain goes on behind a recorded gap. Try it with --dry-run first, which is "
+		    "refused where the reset would be. A running worker notices at its next batch.",
 	 .flags = offsets_reset_flags,
 	 .run = offsets_reset_run},
 	{.words = "log level",
@@ -204,19 +204,24 @@ const struct command commands_table[] = {
 	{.words = "dead-letter redrive",
 	 .arguments = "",
 	 .summary = "send again what was set aside",
-	 .details = "Sends the records to their own topic again, with their own key, headers and id; workers "
-		    "that had them drop them by the id. Each redrive is counted before it is sent, and refused "
-		    "when there were too many, so that nothing goes round for ever. Try it with --dry-run first.",
+	 .details =
+		 "Sends the records to their own topic again, with their own key, headers and id; workers "
+		 "that had them drop them by the id. Each redrive is counted before it is sent, in Postgres and "
+		 "in the record, and refused when there were too many, so that nothing goes round for ever. What was "
+		 "redriven before is passed over without --again. Try it with --dry-run first, which reads and "
+		 "checks the same and sends nothing.",
 	 .flags = dead_letter_redrive_flags,
 	 .run = dead_letter_redrive_run},
 	{.words = "audit replay",
 	 .arguments = "",
 	 .summary = "show what the audit topics hold",
-	 .details = "Reads the audit topics between two times, without joining a group and up to what was there "
-		    "when it began, and writes a line for each record. Records of one partition come in order; "
-		    "partitions are interleaved. With --verify, or --format msgpack, the hash chains are "
-		    "recomputed from the seal before the first record, and a table of verdicts goes to standard "
-		    "error; ends with 4 when a record was changed.",
+	 .details =
+		 "Reads the audit topics between two times, without joining a group and up to what was there "
+		 "when it began, and writes a line for each record. Records of one partition come in order; "
+		 "partitions are interleaved. In csv, a cell that a spreadsheet would take for a formula begins with "
+		 "an apostrophe. With --verify, or --format msgpack, the hash chains are "
+		 "recomputed from the seal before the first record, and a table of verdicts goes to standard "
+		 "error; ends with 4 when a record was changed.",
 	 .flags = audit_replay_flags,
 	 .run = audit_replay_run},
 	{.words = "audit verify",
@@ -224,9 +229,10 @@ const struct command commands_table[] = {
 	 .summary = "check the audit topics against their seals",
 	 .details = "Recomputes the hash chain of every partition from the records in Kafka, checks each seal's "
 		    "signature and that each names the one before it, and holds the chain against the seals and "
-		    "against the head in Postgres. Where retention took the first records it starts at the first "
-		    "seal behind them. With --file it needs nothing but the export and the public key. Ends with "
-		    "6 when something is not as it was sealed.",
+		    "against the head in Postgres, which also covers what is not sealed yet. Where retention took the "
+		    "first records it starts at the first seal behind them; those before it are counted as unchecked. "
+		    "With --file it needs nothing but the export and the public key. Ends with 4 when something is "
+		    "not as it was sealed, with the place in the partition's row.",
 	 .flags = audit_verify_flags,
 	 .run = audit_verify_run},
 	{.words = "stripe send",

@@ -22,7 +22,7 @@ MUSTCHECK bool account_link_run(struct ctl *ctl, struct err *err);
 /* topics.c */
 MUSTCHECK bool topics_create_run(struct ctl *ctl, struct err *err);
 
-/* status.c, offsets.c, log.c, dead_letter.c */
+/* status.c, offsets.c, log.c, dead_letter.c, dead_letter_redrive.c */
 MUSTCHECK bool status_run(struct ctl *ctl, struct err *err);
 MUSTCHECK bool offsets_show_run(struct ctl *ctl, struct err *err);
 MUSTCHECK bool offsets_reset_run(struct ctl *ctl, struct err *err);

@@ -5,12 +5,16 @@
  *   {"kind": "export", "version": 1, "cluster_id": str}                              first
  *   {"kind": "record", "topic": str, "partition": int, "offset": int, "timestamp_ms": int, "key": bin|nil,
  *    "headers": [[str, bin] …], "headers_cut": bool, "value": bin|nil}
+ *   {"kind": "seal", "topic": str, "partition": int, "last_offset": int, "sealed_at_ms": int, "head": bin,
+ *    "previous": bin, "signature": bin}
  *   {"kind": "gap", "topic": str, "partition": int, "from": int, "to": int}          audit-log's offset was reset
- *   {"kind": "seal", "topic": str, "partition": int, "last_offset": int, "sealed_at_ms": int, "head": bin, "previous":
- * bin, "signature": bin}
+ *   {"kind": "range", "topic": str, "partition": int, "from": int, "to": int}        which records the file has
  *   {"kind": "end", "records": int}                                                  last: the file is whole
  *
- * Seals and gaps stand before the records. Owns: nothing. Thread: one.
+ * Each partition has its seals from the first one on up to those of the last record here, then its gaps, then its one
+ * range; the records come behind all ranges. "to" is never included. Offsets are from 0 to 2^63 - 2.
+ *
+ * Owns: nothing. Thread: one.
  * Errors: ERR_IO for the file, ERR_INVALID for what is no such stream.
  */
 #ifndef WATCHPOST_OPS_CTL_EXPORT_FILE_H
@@ -23,8 +27,14 @@
 
 MUSTCHECK bool export_write_start(FILE *to, const char *cluster_id, struct err *err);
 MUSTCHECK bool export_write_seal(FILE *to, const struct seal *seal, struct err *err);
-MUSTCHECK bool export_write_gap(FILE *to, const char *topic, int32_t partition, int64_t from, int64_t until,
-				struct err *err);
+/* A part of a partition: a gap, or the range of the records. */
+struct export_span {
+	const char *topic;
+	int32_t partition;
+	int64_t from, to; /* 0 <= from <= to */
+};
+MUSTCHECK bool export_write_gap(FILE *to, const struct export_span *gap, struct err *err);
+MUSTCHECK bool export_write_range(FILE *to, const struct export_span *range, struct err *err);
 MUSTCHECK bool export_write_record(FILE *to, const struct kafka_record *record, struct err *err);
 MUSTCHECK bool export_write_end(FILE *to, uint64_t records, struct err *err);
 
@@ -32,7 +42,8 @@ MUSTCHECK bool export_write_end(FILE *to, uint64_t records, struct err *err);
 struct export_visitor {
 	bool (*start)(void *owner, const char *cluster_id, struct err *err);
 	bool (*seal)(void *owner, const struct seal *seal, struct err *err);
-	bool (*gap)(void *owner, const char *topic, int32_t partition, int64_t from, int64_t until, struct err *err);
+	bool (*gap)(void *owner, const struct export_span *gap, struct err *err);
+	bool (*range)(void *owner, const struct export_span *range, struct err *err);
 	bool (*record)(void *owner, const struct kafka_record *record, struct err *err);
 	void *owner;
 };

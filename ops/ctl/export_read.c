@@ -60,6 +60,12 @@ static bool take_partition(const struct object *object, int32_t *out)
 	return true;
 }
 
+/* Below INT64_MAX, so that the one behind it is a number, too. */
+static bool take_offset(const struct object *object, const char *name, int64_t *out)
+{
+	return take_i64(object, name, out) && *out >= 0 && *out < INT64_MAX;
+}
+
 /* Copies a text with a NUL behind it. */
 static bool copy_text(const struct event_item *item, char *out, size_t cap)
 {
@@ -113,7 +119,7 @@ static bool read_seal(struct reader *reader, const struct object *map, struct er
 	char topic[KAFKA_TOPIC_BYTES_MAX + 1];
 	struct seal seal = {.topic = topic};
 	if (!take_text(map, "topic", topic, sizeof(topic)) || !take_partition(map, &seal.partition) ||
-	    !take_i64(map, "last_offset", &seal.last_offset) || !take_i64(map, "sealed_at_ms", &seal.sealed_at_ms) ||
+	    !take_offset(map, "last_offset", &seal.last_offset) || !take_i64(map, "sealed_at_ms", &seal.sealed_at_ms) ||
 	    !take_fixed(map, "head", seal.head, sizeof(seal.head)) ||
 	    !take_fixed(map, "previous", seal.previous, sizeof(seal.previous)) ||
 	    !take_fixed(map, "signature", seal.signature, sizeof(seal.signature)))
@@ -121,15 +127,27 @@ static bool read_seal(struct reader *reader, const struct object *map, struct er
 	return reader->visitor->seal(reader->visitor->owner, &seal, err);
 }
 
+static bool take_span(const struct object *map, struct export_span *out, char topic[KAFKA_TOPIC_BYTES_MAX + 1],
+		      struct err *err)
+{
+	out->topic = topic;
+	return (take_text(map, "topic", topic, KAFKA_TOPIC_BYTES_MAX + 1) && take_partition(map, &out->partition) &&
+		take_offset(map, "from", &out->from) && take_offset(map, "to", &out->to) && out->from <= out->to) ||
+	       bad(err, "a gap or a range lacks a field or has one of another form");
+}
+
 static bool read_gap(struct reader *reader, const struct object *map, struct err *err)
 {
 	char topic[KAFKA_TOPIC_BYTES_MAX + 1];
-	int32_t partition;
-	int64_t from, to;
-	if (!take_text(map, "topic", topic, sizeof(topic)) || !take_partition(map, &partition) ||
-	    !take_i64(map, "from", &from) || !take_i64(map, "to", &to) || from > to)
-		return bad(err, "a gap lacks a field or has one of another form");
-	return reader->visitor->gap(reader->visitor->owner, topic, partition, from, to, err);
+	struct export_span span;
+	return take_span(map, &span, topic, err) && reader->visitor->gap(reader->visitor->owner, &span, err);
+}
+
+static bool read_range(struct reader *reader, const struct object *map, struct err *err)
+{
+	char topic[KAFKA_TOPIC_BYTES_MAX + 1];
+	struct export_span span;
+	return take_span(map, &span, topic, err) && reader->visitor->range(reader->visitor->owner, &span, err);
 }
 
 static bool take_header(struct event_pull *pull, struct event_header *out, char name[EVENT_HEADER_NAME_BYTES_MAX + 1])
@@ -163,7 +181,7 @@ static bool read_record(struct reader *reader, const struct object *map, struct 
 	char names[EVENT_HEADERS_MAX][EVENT_HEADER_NAME_BYTES_MAX + 1];
 	struct kafka_record record = {.topic = topic};
 	if (!take_text(map, "topic", topic, sizeof(topic)) || !take_partition(map, &record.partition) ||
-	    !take_i64(map, "offset", &record.offset) || !take_i64(map, "timestamp_ms", &record.timestamp_ms) ||
+	    !take_offset(map, "offset", &record.offset) || !take_i64(map, "timestamp_ms", &record.timestamp_ms) ||
 	    !take_bin(map, "key", &record.has_key, &record.key) ||
 	    !take_bin(map, "value", &record.has_value, &record.value) ||
 	    !take_flag(map, "headers_cut", &record.headers_cut) || !take_headers(map, &record, names))
@@ -210,6 +228,8 @@ static bool read_object(struct reader *reader, const struct object *map, struct 
 		return read_seal(reader, map, err);
 	if (strcmp(kind, "gap") == 0)
 		return read_gap(reader, map, err);
+	if (strcmp(kind, "range") == 0)
+		return read_range(reader, map, err);
 	if (strcmp(kind, "end") == 0)
 		return read_end(reader, map, err);
 	return bad(err, "an object of an unknown kind");

@@ -80,15 +80,25 @@ bool export_write_seal(FILE *to, const struct seal *seal, struct err *err)
 	return written(to, err);
 }
 
-bool export_write_gap(FILE *to, const char *topic, int32_t partition, int64_t from, int64_t until, struct err *err)
+static bool write_span(FILE *to, const char *kind, const struct export_span *span, struct err *err)
 {
 	msgpack_packer packer;
-	pack_kind(&packer, to, 5, "gap");
-	pack_entry_text(&packer, "topic", topic);
-	pack_entry_i64(&packer, "partition", partition);
-	pack_entry_i64(&packer, "from", from);
-	pack_entry_i64(&packer, "to", until);
+	pack_kind(&packer, to, 5, kind);
+	pack_entry_text(&packer, "topic", span->topic);
+	pack_entry_i64(&packer, "partition", span->partition);
+	pack_entry_i64(&packer, "from", span->from);
+	pack_entry_i64(&packer, "to", span->to);
 	return written(to, err);
+}
+
+bool export_write_gap(FILE *to, const struct export_span *gap, struct err *err)
+{
+	return write_span(to, "gap", gap, err);
+}
+
+bool export_write_range(FILE *to, const struct export_span *range, struct err *err)
+{
+	return write_span(to, "range", range, err);
 }
 
 bool export_write_record(FILE *to, const struct kafka_record *record, struct err *err)

@@ -5,6 +5,8 @@
 #include "ops/ctl/admin_client.h"
 #include "ops/ctl/commands.h"
 
+enum { HTTP_OK = 200, SHOWN_BYTES_MAX = 200 };
+
 static const struct table_column columns[] = {{"program", TABLE_TEXT}, {"value", TABLE_TEXT}, {"problem", TABLE_TEXT}};
 
 static bool wanted(const struct ctl *ctl, const struct admin_target *target)
@@ -23,16 +25,18 @@ static bool ask_one(const struct admin_target *target, const char *path, const c
 	bool good = admin_ask(target, path, value, &answer, &status, &problem);
 	while (answer.len > 0 && answer.data[answer.len - 1] == '\n')
 		answer.len--;
+	if (good && status != HTTP_OK)
+		good = err_set(&problem, ERR_UNAVAILABLE, "answered %ld: %.*s", status,
+			       (int)(answer.len < SHOWN_BYTES_MAX ? answer.len : SHOWN_BYTES_MAX),
+			       answer.len > 0 ? (const char *)answer.data : "");
 	table_text(table, target->name);
-	if (good && status == 200) {
+	if (good)
 		table_view(table, buf_bytes(&answer));
+	else
 		table_null(table);
-	} else {
-		table_null(table);
-		table_text(table, good ? "refused" : problem.text);
-	}
+	table_text(table, good ? NULL : problem.text);
 	buf_free(&answer);
-	return good && status == 200;
+	return good;
 }
 
 static bool run(struct ctl *ctl, const char *path, const char *value, struct err *err)
@@ -41,12 +45,14 @@ static bool run(struct ctl *ctl, const char *path, const char *value, struct err
 	size_t count, asked = 0, failed = 0;
 	if (!admin_targets_parse(ctl_config(ctl)->admin_urls, targets, &count, err))
 		return false;
+	if (count == 0)
+		return err_set(err, ERR_NOT_FOUND, "the setting admin_urls names no program");
 	struct table *table = table_new(columns, ARRAY_LEN(columns));
 	for (size_t i = 0; i < count; i++) {
 		if (!wanted(ctl, &targets[i]))
 			continue;
 		asked++;
-		failed += !ask_one(&targets[i], path, value, table);
+		failed += ask_one(&targets[i], path, value, table) ? 0 : 1;
 	}
 	if (asked == 0) {
 		table_free(table);

@@ -27,10 +27,15 @@ static bool take_row(const struct pg_result *result, int i, struct offset_row *r
 	return true;
 }
 
+/* A topic that was deleted makes no other row unreadable. */
 static bool add_watermarks(struct kafka_admin *admin, const char *cluster_id, struct offset_row *row, struct err *err)
 {
-	return strcmp(row->cluster_id, cluster_id) != 0 ||
-	       kafka_admin_watermarks(admin, row->topic, row->partition, ASK_MS, &row->log_start, &row->log_end, err);
+	row->other_cluster = strcmp(row->cluster_id, cluster_id) != 0;
+	if (row->other_cluster ||
+	    kafka_admin_watermarks(admin, row->topic, row->partition, ASK_MS, &row->log_start, &row->log_end, err))
+		return true;
+	row->log_start = row->log_end = -1;
+	return err->code == ERR_NOT_FOUND;
 }
 
 bool offset_rows_take(struct pg *pg, struct kafka_admin *admin, const char *worker, const char *present_cluster_id,
@@ -73,14 +78,23 @@ void offset_rows_free(struct offset_rows *rows)
 
 int64_t offset_row_lag(const struct offset_row *row)
 {
-	return row->log_end < 0 ? -1 : row->log_end > row->next_offset ? row->log_end - row->next_offset : 0;
+	if (row->log_end < 0)
+		return -1;
+	return row->log_end > row->next_offset ? row->log_end - row->next_offset : 0;
+}
+
+bool offset_row_stuck(const struct offset_row *row)
+{
+	return !row->other_cluster && (row->next_offset < row->log_start || row->next_offset > row->log_end);
 }
 
 const char *offset_row_state(const struct offset_row *row)
 {
-	if (row->log_end < 0)
+	if (row->other_cluster)
 		return "other cluster";
-	if (row->next_offset < row->log_start || row->next_offset > row->log_end)
+	if (row->log_end < 0)
+		return "no topic";
+	if (offset_row_stuck(row))
 		return "out of range";
 	return row->next_offset == row->log_end ? "current" : "behind";
 }
@@ -99,15 +113,23 @@ static const struct table_column show_columns[] = {
 	{"cluster_id", TABLE_TEXT},
 };
 
+static void number_or_null(struct table *table, int64_t value)
+{
+	if (value < 0)
+		table_null(table);
+	else
+		table_i64(table, value);
+}
+
 static void show_row(struct table *table, const struct offset_row *row)
 {
 	table_text(table, row->worker);
 	table_text(table, row->topic);
 	table_i64(table, row->partition);
 	table_i64(table, row->next_offset);
-	table_i64(table, row->log_start);
-	table_i64(table, row->log_end);
-	table_i64(table, offset_row_lag(row));
+	number_or_null(table, row->log_start);
+	number_or_null(table, row->log_end);
+	number_or_null(table, offset_row_lag(row));
 	table_text(table, offset_row_state(row));
 	table_text(table, row->updated_at);
 	table_text(table, row->cluster_id);
@@ -152,6 +174,8 @@ static const struct offset_row *find_row(const struct ctl *ctl, const struct off
 static bool take_target(const struct ctl *ctl, const struct offset_row *row, int64_t *to, struct err *err)
 {
 	const char *given = ctl_value(ctl, "to");
+	if (row->log_end < 0)
+		return err_set(err, ERR_NOT_FOUND, "Kafka has no partition %d of %s", (int)row->partition, row->topic);
 	if (strcmp(given, "earliest") == 0)
 		*to = row->log_start;
 	else if (strcmp(given, "latest") == 0)
@@ -186,6 +210,16 @@ static bool apply_reset(struct pg *pg, const struct offset_row *row, int64_t to,
 	       err_set(err, ERR_CONFLICT, "the worker moved the offset meanwhile; look again with `offsets show`");
 }
 
+/* A dry run is the real thing, taken back: whatever would refuse the reset refuses it now. */
+static bool try_reset(struct pg *pg, const struct offset_row *row, int64_t to, struct err *err)
+{
+	if (!pg_begin(pg, err))
+		return false;
+	bool good = apply_reset(pg, row, to, err);
+	pg_rollback(pg);
+	return good;
+}
+
 static bool print_reset(struct ctl *ctl, const struct offset_row *row, int64_t to, bool applied, struct err *err)
 {
 	static const struct table_column columns[] = {
@@ -213,7 +247,7 @@ static bool reset(struct ctl *ctl, struct pg *pg, struct kafka_admin *admin, con
 	const struct offset_row *row = find_row(ctl, &rows, partition, cluster_id);
 	bool good =
 		row != NULL || err_set(err, ERR_NOT_FOUND, "there is no such offset row; `offsets show` lists them");
-	good = good && take_target(ctl, row, &to, err) && (dry_run || apply_reset(pg, row, to, err)) &&
+	good = good && take_target(ctl, row, &to, err) && (dry_run ? try_reset : apply_reset)(pg, row, to, err) &&
 	       print_reset(ctl, row, to, !dry_run, err);
 	offset_rows_free(&rows);
 	return good;

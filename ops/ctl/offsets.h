@@ -16,7 +16,8 @@ struct offset_row {
 	int32_t partition;
 	int64_t next_offset;
 	char updated_at[40];
-	int64_t log_start, log_end; /* of this cluster's log; -1 for rows of another cluster */
+	bool other_cluster;         /* a row that an earlier Kafka cluster left (C8) */
+	int64_t log_start, log_end; /* of this cluster's log; -1 where it has none */
 };
 
 struct offset_rows {
@@ -24,15 +25,17 @@ struct offset_rows {
 	size_t count;
 };
 
-/* Rows of this cluster, or of every cluster when cluster_id is NULL; worker NULL: all. Watermarks are filled in for
- * rows of `present_cluster_id`. */
+/* The rows of every cluster; worker NULL: of all workers. Those of `present_cluster_id` get their watermarks, which are
+ * read after the rows, so that no row is past its log's end only because the worker was quick. */
 MUSTCHECK bool offset_rows_take(struct pg *pg, struct kafka_admin *admin, const char *worker,
 				const char *present_cluster_id, struct offset_rows *out, struct err *err);
 void offset_rows_free(struct offset_rows *rows);
 
-/* "current", "behind", "out of range" (C8) or "other cluster". */
+/* "current", "behind", "out of range" (C8), "no topic" (Kafka does not have the partition) or "other cluster". */
 const char *offset_row_state(const struct offset_row *row);
-/* Records not yet applied; -1 for a row of another cluster. */
+/* It stands still until an operator moves it: out of range, or without a topic. */
+bool offset_row_stuck(const struct offset_row *row);
+/* Records not yet applied; -1 where there is no log. */
 int64_t offset_row_lag(const struct offset_row *row);
 
 #endif

@@ -2,12 +2,14 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/event.h"
 #include "ops/ctl/admin_client.h"
 #include "ops/ctl/commands.h"
 #include "ops/ctl/offsets.h"
 
-enum { ASK_MS = 5000, DETAIL_BYTES_MAX = 400 };
+/* KAFKA_MS: for all questions to Kafka together, so that the screen comes within seconds whatever is away. */
+enum { KAFKA_MS = 5000, DETAIL_BYTES_MAX = 400, DEAD_LETTERS_MAX = 10000, NS_PER_MS = 1000000 };
 
 /* One line of the screen: a part of the system, whether it is as it should be, and what there is to say. */
 static const struct table_column columns[] = {
@@ -16,8 +18,15 @@ static const struct table_column columns[] = {
 struct status {
 	struct ctl *ctl;
 	struct table *table;
-	size_t bad; /* lines that are not as they should be */
+	size_t bad;             /* lines that are not as they should be */
+	int64_t kafka_until_ns; /* when Kafka has had its time */
 };
+
+static int kafka_ms(const struct status *status)
+{
+	int64_t left_ms = (status->kafka_until_ns - clock_mono_ns(clock_system())) / NS_PER_MS;
+	return left_ms > 1 ? (int)left_ms : 1;
+}
 
 static void line(struct status *status, const char *part, const char *name, const char *state, const char *detail)
 {
@@ -86,10 +95,14 @@ static void show_topic(struct status *status, struct kafka_admin *admin, const c
 	char detail[DETAIL_BYTES_MAX];
 	int32_t partitions;
 	int64_t records = 0;
-	bool good = kafka_admin_partitions(admin, topic, ASK_MS, &partitions, &problem);
+	bool good = kafka_admin_partitions(admin, topic, kafka_ms(status), &partitions, &problem);
+	if (!good && problem.code == ERR_NOT_FOUND) {
+		bad_line(status, "topic", topic, "missing", "`topics create` makes it");
+		return;
+	}
 	for (int32_t p = 0; good && p < partitions; p++) {
 		int64_t low, high;
-		good = kafka_admin_watermarks(admin, topic, p, ASK_MS, &low, &high, &problem);
+		good = kafka_admin_watermarks(admin, topic, p, kafka_ms(status), &low, &high, &problem);
 		records += good ? high - low : 0;
 	}
 	if (!good) {
@@ -114,17 +127,17 @@ static void show_topics(struct status *status, struct kafka_admin *admin)
 static void show_worker(struct status *status, const struct offset_rows *rows, const char *worker)
 {
 	char detail[DETAIL_BYTES_MAX];
-	int64_t lag = 0, partitions = 0, out_of_range = 0;
+	int64_t lag = 0, partitions = 0, stuck = 0;
 	for (size_t i = 0; i < rows->count; i++) {
 		const struct offset_row *row = &rows->items[i];
-		if (strcmp(row->worker, worker) != 0 || row->log_end < 0)
+		if (strcmp(row->worker, worker) != 0 || row->other_cluster)
 			continue;
 		partitions++;
-		lag += offset_row_lag(row);
-		out_of_range += strcmp(offset_row_state(row), "out of range") == 0;
+		stuck += offset_row_stuck(row);
+		lag += row->log_end < 0 ? 0 : offset_row_lag(row);
 	}
 	(void)snprintf(detail, sizeof(detail), "lag %" PRId64 " over %" PRId64 " partitions", lag, partitions);
-	if (out_of_range > 0)
+	if (stuck > 0)
 		bad_line(status, "worker", worker, "out of range", "see `offsets show`; `offsets reset` moves on");
 	else
 		line(status, "worker", worker, lag == 0 ? "current" : "behind", detail);
@@ -152,17 +165,22 @@ static void show_workers(struct status *status, struct pg *pg, struct kafka_admi
 
 /* --- Postgres --- */
 
+static const char seals_sql[] =
+	"select case when max(sealed_at) is null then 'none yet' else 'sealed' end, "
+	"coalesce('oldest head sealed ' || extract(epoch from now() - min(sealed_at))::bigint || ' s ago, ' || "
+	"sum(next_offset - 1 - coalesce(sealed_offset, -1)) || ' records not yet sealed', 'no chain is sealed') "
+	"from api.audit_head_list($1)";
+static const char dead_letters_sql[] =
+	"select case count(*) when 0 then 'none' else 'some' end, "
+	"count(*) filter (where redrives = 0) || ' not redriven, ' || count(*) filter (where redrives > 0) || "
+	"' redriven; see `dead-letter list`' from api.dead_letter_list(null, 0, $1::integer)";
+
 /* A statement of one row: state and detail. */
-static void show_row(struct status *status, struct pg *pg, const char *part, const char *sql, const char *cluster_id)
+static void show_answer(struct status *status, struct pg *pg, const char *part, const char *sql,
+			const struct pg_params *params)
 {
 	struct err problem = {0};
-	struct pg_params *params = pg_params_new(1);
-	struct pg_result *result = NULL;
-	if (params != NULL) {
-		pg_params_text(params, cluster_id);
-		result = pg_call(pg, sql, params, &problem);
-	}
-	pg_params_free(params);
+	struct pg_result *result = pg_call(pg, sql, params, &problem);
 	if (result == NULL)
 		bad_line(status, part, "", "unknown", problem.text);
 	else
@@ -170,40 +188,64 @@ static void show_row(struct status *status, struct pg *pg, const char *part, con
 	pg_result_free(result);
 }
 
-static const char seals_sql[] =
-	"select case when max(sealed_at) is null then 'none yet' else 'sealed' end, "
-	"coalesce('oldest head sealed ' || extract(epoch from now() - min(sealed_at))::bigint || ' s ago, ' || "
-	"sum(next_offset - 1 - coalesce(sealed_offset, -1)) || ' records not yet sealed', 'no chain is sealed') "
-	"from api.audit_head_list($1)";
-static const char dead_letters_sql[] =
-	"select case when count(*) = 0 then 'none' else 'some' end, count(*) || ' not redriven' "
-	"from api.dead_letter_list(null, 0, 10000) where redrives = 0 and $1 <> ''";
+static void show_seals(struct status *status, struct pg *pg, struct pg_params *params, const char *cluster_id)
+{
+	if (cluster_id[0] == '\0') {
+		bad_line(status, "seals", "", "unknown", "which seals count depends on the Kafka cluster");
+		return;
+	}
+	pg_params_text(params, cluster_id);
+	show_answer(status, pg, "seals", seals_sql, params);
+}
+
+static void show_dead_letters(struct status *status, struct pg *pg, struct pg_params *params)
+{
+	pg_params_clear(params);
+	pg_params_i64(params, DEAD_LETTERS_MAX);
+	show_answer(status, pg, "dead letters", dead_letters_sql, params);
+}
 
 static void show_database(struct status *status, struct pg *pg, const char *cluster_id)
 {
+	struct pg_params *params = pg_params_new(1);
 	line(status, "postgres", environment_name(ctl_config(status->ctl)->environment), "there", NULL);
-	show_row(status, pg, "seals", seals_sql, cluster_id);
-	show_row(status, pg, "dead letters", dead_letters_sql, cluster_id);
+	if (params == NULL) {
+		bad_line(status, "seals", "", "unknown", "no memory");
+		return;
+	}
+	show_seals(status, pg, params, cluster_id);
+	show_dead_letters(status, pg, params);
+	pg_params_free(params);
+}
+
+/* The admin handle when Kafka is there, with the cluster's id; else NULL and "". */
+static struct kafka_admin *show_kafka(struct status *status, char cluster_id[KAFKA_CLUSTER_ID_BYTES])
+{
+	struct err problem = {0};
+	struct kafka_admin *admin = kafka_admin_new(ctl_config(status->ctl), "watchpostctl", &problem);
+	status->kafka_until_ns = clock_mono_ns(clock_system()) + (int64_t)KAFKA_MS * NS_PER_MS;
+	cluster_id[0] = '\0';
+	if (admin != NULL && kafka_admin_cluster_id(admin, kafka_ms(status), cluster_id, &problem)) {
+		line(status, "kafka", cluster_id, "there", ctl_config(status->ctl)->kafka_brokers);
+		show_topics(status, admin);
+		return admin;
+	}
+	bad_line(status, "kafka", "", "away", problem.text);
+	kafka_admin_free(admin);
+	return NULL;
 }
 
 static void show_stores(struct status *status)
 {
-	char cluster_id[KAFKA_CLUSTER_ID_BYTES] = "";
+	char cluster_id[KAFKA_CLUSTER_ID_BYTES];
 	struct err problem = {0};
-	struct kafka_admin *admin = kafka_admin_new(ctl_config(status->ctl), "watchpostctl", &problem);
-	bool kafka = admin != NULL && kafka_admin_cluster_id(admin, ASK_MS, cluster_id, &problem);
-	if (kafka) {
-		line(status, "kafka", cluster_id, "there", ctl_config(status->ctl)->kafka_brokers);
-		show_topics(status, admin);
-	} else {
-		bad_line(status, "kafka", "", "away", problem.text);
-	}
+	struct kafka_admin *admin = show_kafka(status, cluster_id);
 	struct pg *pg = ctl_pg(status->ctl, &problem);
 	if (pg == NULL)
 		bad_line(status, "postgres", "", "away", problem.text);
 	else
 		show_database(status, pg, cluster_id);
-	if (pg != NULL && kafka)
+	if (pg != NULL && admin != NULL)
 		show_workers(status, pg, admin, cluster_id);
 	kafka_admin_free(admin);
 }
@@ -216,7 +258,9 @@ bool status_run(struct ctl *ctl, struct err *err)
 		return false;
 	}
 	show_stores(&status);
+	size_t lines = table_rows(status.table);
 	if (!ctl_print(ctl, status.table, TABLE_LIST, err))
 		return false;
-	return status.bad == 0 || err_set(err, ERR_UNAVAILABLE, "%zu parts are not as they should be", status.bad);
+	return status.bad == 0 ||
+	       err_set(err, ERR_UNAVAILABLE, "%zu of %zu lines are not as they should be", status.bad, lines);
 }

@@ -23,17 +23,24 @@ static bool on_seal(void *owner, const struct seal *seal, struct err *err)
 	return export_write_seal(echo->to, seal, err);
 }
 
-static bool on_gap(void *owner, const char *topic, int32_t partition, int64_t from, int64_t until, struct err *err)
+static bool on_gap(void *owner, const struct export_span *gap, struct err *err)
 {
 	struct echo *echo = owner;
-	assert(from <= until);
-	return export_write_gap(echo->to, topic, partition, from, until, err);
+	assert(gap->from >= 0 && gap->from <= gap->to);
+	return export_write_gap(echo->to, gap, err);
+}
+
+static bool on_range(void *owner, const struct export_span *range, struct err *err)
+{
+	struct echo *echo = owner;
+	assert(range->from >= 0 && range->from <= range->to);
+	return export_write_range(echo->to, range, err);
 }
 
 static bool on_record(void *owner, const struct kafka_record *record, struct err *err)
 {
 	struct echo *echo = owner;
-	assert(record->header_count <= EVENT_HEADERS_MAX);
+	assert(record->header_count <= EVENT_HEADERS_MAX && record->offset >= 0);
 	echo->records++;
 	return export_write_record(echo->to, record, err);
 }
@@ -46,7 +53,7 @@ static char *pass_through(const void *data, size_t size, size_t *out_len)
 	FILE *in = fmemopen((void *)(uintptr_t)data, size, "r");
 	struct echo echo = {.to = open_memstream(&text, out_len)};
 	assert(in != NULL && echo.to != NULL);
-	struct export_visitor visitor = {on_start, on_seal, on_gap, on_record, &echo};
+	struct export_visitor visitor = {on_start, on_seal, on_gap, on_range, on_record, &echo};
 	bool good = export_read(in, &visitor, &err) && export_write_end(echo.to, echo.records, &err);
 	assert(fclose(in) == 0 && fclose(echo.to) == 0);
 	if (good)
