@@ -131,8 +131,8 @@
 #define MIGRATION_TIMEOUT_MS   600000 /* one statement of a migration; also how long it waits for another migrate */
 
 /* watchpostctl */
-#define TABLE_BYTES_MAX 67108864 /* what one command shows: 64 MiB, some 500,000 rows of accounts */
-#define CHAIN_POINTS_MAX 1048576 /* seals of one partition in a check: hourly for 119 years; 48 bytes each, 48 MiB */
-#define CTL_PAGE_ROWS   1000     /* rows asked for at once; api.…_list gives no more */
+#define TABLE_BYTES_MAX  67108864 /* what one command shows: 64 MiB, some 500,000 rows of accounts */
+#define CHAIN_POINTS_MAX 1048576  /* seals of one partition in a check: hourly for 119 years; 48 bytes each, 48 MiB */
+#define CTL_PAGE_ROWS    1000     /* rows asked for at once; api.…_list gives no more */
 
 #endif
