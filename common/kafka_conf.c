@@ -218,22 +218,45 @@ bool kafka_thread_start(pthread_t *thread, void *(*run)(void *), void *arg, stru
 	return true;
 }
 
-static void *destroy_main(void *rk)
+struct destruction {
+	rd_kafka_t *rk;
+	void (*then)(void *arg);
+	void *arg;
+};
+
+static void *destroy_main(void *arg)
 {
+	struct destruction *destruction = arg;
+
 	/* Consumers were closed before; without the flag a close that hung would be waited for again. */
-	rd_kafka_destroy_flags(rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+	rd_kafka_destroy_flags(destruction->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+	if (destruction->then != NULL)
+		destruction->then(destruction->arg);
+	free(destruction);
 	return NULL;
 }
 
 void kafka_client_destroy(rd_kafka_t *rk, int timeout_ms)
 {
+	kafka_client_destroy_then(rk, timeout_ms, NULL, NULL);
+}
+
+void kafka_client_destroy_then(rd_kafka_t *rk, int timeout_ms, void (*then)(void *arg), void *arg)
+{
+	struct destruction *destruction = malloc(sizeof(*destruction));
 	struct timespec until;
 	pthread_t thread;
 	struct err err;
 
 	assert(rk != NULL && timeout_ms >= 0);
-	if (!kafka_thread_start(&thread, destroy_main, rk, &err)) {
+	if (destruction == NULL) {
+		LOG(WARN, "kafka_client_left", F_TEXT("reason", "no memory to destroy it"));
+		return;
+	}
+	*destruction = (struct destruction){.rk = rk, .then = then, .arg = arg};
+	if (!kafka_thread_start(&thread, destroy_main, destruction, &err)) {
 		LOG(WARN, "kafka_client_left", F_ERR(&err));
+		free(destruction);
 		return;
 	}
 	(void)clock_gettime(CLOCK_MONOTONIC, &until);

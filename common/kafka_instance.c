@@ -20,13 +20,44 @@ struct kafka_instance {
 	rd_kafka_topic_t *topics[KAFKA_PRODUCER_TOPICS_MAX];
 	size_t topic_count;
 	atomic_int references;
-	pthread_mutex_t mutex; /* guards what follows */
+	struct kafka_instance_sink sink;
+	atomic_int acknowledging; /* calls of on_acknowledgement under way */
+	pthread_mutex_t mutex;    /* guards what follows */
 	struct kafka_ticket *under_way;
 	size_t waiting;
+	bool abandoned;
 };
 
+/* The ticket that this thread is handing to librdkafka. */
+static _Thread_local const struct kafka_ticket *being_sent;
+
+static rd_kafka_resp_err_t on_acknowledgement(rd_kafka_t *rk, rd_kafka_message_t *message, void *arg);
+
+/* Acknowledgements are seen where librdkafka has them first, on a broker's thread: a delivery report would go through
+ * a queue and a thread of ours, which costs a switch of threads for each answer of a broker's. */
+static rd_kafka_resp_err_t on_new(rd_kafka_t *rk, const rd_kafka_conf_t *conf, void *arg, char *text, size_t cap)
+{
+	(void)conf;
+	(void)text;
+	(void)cap;
+	return rd_kafka_interceptor_add_on_acknowledgement(rk, "tickets", on_acknowledgement, arg);
+}
+
+static rd_kafka_t *client_new(struct kafka_instance *instance, const rd_kafka_conf_t *conf, struct err *err)
+{
+	rd_kafka_conf_t *own = rd_kafka_conf_dup(conf);
+
+	rd_kafka_conf_set_events(own, RD_KAFKA_EVENT_ERROR | (instance->sink.take == NULL ? RD_KAFKA_EVENT_DR : 0));
+	if (instance->sink.take != NULL) {
+		rd_kafka_resp_err_t code = rd_kafka_conf_interceptor_add_on_new(own, "tickets", on_new, instance);
+		assert(code == RD_KAFKA_RESP_ERR_NO_ERROR); /* only a second one of that name is refused */
+		(void)code;
+	}
+	return kafka_client_new(RD_KAFKA_PRODUCER, own, err);
+}
+
 struct kafka_instance *kafka_instance_new(const rd_kafka_conf_t *conf, char *const *topics, size_t topic_count,
-					  struct err *err)
+					  struct kafka_instance_sink sink, struct err *err)
 {
 	struct kafka_instance *instance = calloc(1, sizeof(*instance));
 
@@ -37,7 +68,8 @@ struct kafka_instance *kafka_instance_new(const rd_kafka_conf_t *conf, char *con
 	}
 	atomic_init(&instance->references, 1);
 	(void)pthread_mutex_init(&instance->mutex, NULL);
-	instance->rk = kafka_client_new(RD_KAFKA_PRODUCER, rd_kafka_conf_dup(conf), err);
+	instance->sink = sink;
+	instance->rk = client_new(instance, conf, err);
 	if (instance->rk == NULL)
 		goto fail;
 	instance->queue = rd_kafka_queue_get_main(instance->rk);
@@ -64,6 +96,14 @@ void kafka_instance_ref(struct kafka_instance *instance)
 	(void)before;
 }
 
+static void free_instance(void *arg)
+{
+	struct kafka_instance *instance = arg;
+
+	(void)pthread_mutex_destroy(&instance->mutex);
+	free(instance);
+}
+
 void kafka_instance_unref(struct kafka_instance *instance, int timeout_ms)
 {
 	if (instance == NULL || atomic_fetch_sub_explicit(&instance->references, 1, memory_order_acq_rel) > 1)
@@ -74,9 +114,9 @@ void kafka_instance_unref(struct kafka_instance *instance, int timeout_ms)
 	if (instance->queue != NULL)
 		rd_kafka_queue_destroy(instance->queue);
 	if (instance->rk != NULL)
-		kafka_client_destroy(instance->rk, timeout_ms);
-	(void)pthread_mutex_destroy(&instance->mutex);
-	free(instance);
+		kafka_client_destroy_then(instance->rk, timeout_ms, free_instance, instance);
+	else
+		free_instance(instance);
 }
 
 /* --- sending --------------------------------------------------------------------------------------- */
@@ -195,7 +235,9 @@ enum kafka_send_result kafka_instance_send(struct kafka_instance *instance, cons
 	ticket->offset = -1;
 	ticket->failure = NULL;
 	list_add(instance, ticket); /* before: the delivery may be reported before produce has returned */
+	being_sent = ticket;
 	error = produce(instance, topic, message, ticket);
+	being_sent = NULL;
 	if (LIKELY(error == NULL))
 		return KAFKA_SEND_QUEUED;
 	(void)pthread_mutex_lock(&instance->mutex);
@@ -221,8 +263,8 @@ static void list_append(struct kafka_ticket_list *out, struct kafka_ticket *tick
 		out->failed++;
 }
 
-static void take_delivery(struct kafka_instance *instance, const rd_kafka_message_t *message,
-			  struct kafka_ticket_list *out)
+/* The mutex is held. */
+static struct kafka_ticket *take_delivery(struct kafka_instance *instance, const rd_kafka_message_t *message)
 {
 	struct kafka_ticket *ticket = message->_private;
 
@@ -236,7 +278,28 @@ static void take_delivery(struct kafka_instance *instance, const rd_kafka_messag
 		ticket->delivery = KAFKA_DELIVERY_FAILED;
 		ticket->failure = rd_kafka_err2name(message->err);
 	}
-	list_append(out, ticket);
+	return ticket;
+}
+
+/* What librdkafka still says after kafka_instance_abandon is about tickets that are gone. A message that was refused is
+ * "acknowledged" within its send, which gives its ticket back by its result. */
+static rd_kafka_resp_err_t on_acknowledgement(rd_kafka_t *rk, rd_kafka_message_t *message, void *arg)
+{
+	struct kafka_instance *instance = arg;
+	struct kafka_ticket *ticket = NULL;
+
+	(void)rk;
+	if (message->_private == being_sent)
+		return RD_KAFKA_RESP_ERR_NO_ERROR;
+	(void)atomic_fetch_add_explicit(&instance->acknowledging, 1, memory_order_acq_rel);
+	(void)pthread_mutex_lock(&instance->mutex);
+	if (!instance->abandoned)
+		ticket = take_delivery(instance, message);
+	(void)pthread_mutex_unlock(&instance->mutex);
+	if (ticket != NULL)
+		instance->sink.take(instance->sink.arg, ticket);
+	(void)atomic_fetch_sub_explicit(&instance->acknowledging, 1, memory_order_release);
+	return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
 static void take_deliveries(struct kafka_instance *instance, rd_kafka_event_t *event, struct kafka_ticket_list *out)
@@ -247,7 +310,7 @@ static void take_deliveries(struct kafka_instance *instance, rd_kafka_event_t *e
 	while ((count = rd_kafka_event_message_array(event, messages, MESSAGES_PER_LOCK)) > 0) {
 		(void)pthread_mutex_lock(&instance->mutex);
 		for (size_t i = 0; i < count; i++)
-			take_delivery(instance, messages[i], out);
+			list_append(out, take_delivery(instance, messages[i]));
 		(void)pthread_mutex_unlock(&instance->mutex);
 	}
 }
@@ -312,7 +375,11 @@ void kafka_instance_abandon(struct kafka_instance *instance, const char *failure
 		ticket = newer;
 	}
 	assert(instance->waiting == 0);
+	instance->abandoned = true;
 	(void)pthread_mutex_unlock(&instance->mutex);
+	/* Who took a ticket before hands it to the sink now; that is a matter of microseconds. */
+	while (atomic_load_explicit(&instance->acknowledging, memory_order_acquire) > 0)
+		kafka_rest_ms(1);
 }
 
 size_t kafka_instance_waiting(struct kafka_instance *instance)

@@ -5,7 +5,7 @@
  * The tickets are kept in a list of our own, so that every one of them can be given back whatever librdkafka does.
  *
  * Owns: handles by reference count; the last kafka_instance_unref destroys off the caller's thread.
- * Thread: send, probe: any; serve, abandon: the producer's owner thread.
+ * Thread: send, probe: any; serve, abandon: the producer's owner thread; the sink: librdkafka's.
  */
 #ifndef WATCHPOST_COMMON_KAFKA_INSTANCE_H
 #define WATCHPOST_COMMON_KAFKA_INSTANCE_H
@@ -29,9 +29,16 @@ struct kafka_instance_signs {
 	bool connections_lost; /* no connection to any broker is left: it may be away */
 };
 
+/* Who gets a settled ticket at once, on a thread of librdkafka's that must not be held up. */
+struct kafka_instance_sink {
+	void (*take)(void *arg, struct kafka_ticket *ticket); /* NULL: they come by kafka_instance_serve */
+	void *arg;
+};
+
 /* Topics are created from the names; `conf` stays the caller's. */
 MUSTCHECK struct kafka_instance *kafka_instance_new(const rd_kafka_conf_t *conf, char *const *topics,
-						    size_t topic_count, struct err *err);
+						    size_t topic_count, struct kafka_instance_sink sink,
+						    struct err *err);
 void kafka_instance_ref(struct kafka_instance *instance);
 /* timeout_ms: how long the last one waits for the destruction, which goes on without it. NULL is legal. */
 void kafka_instance_unref(struct kafka_instance *instance, int timeout_ms);
@@ -45,7 +52,8 @@ void kafka_instance_serve(struct kafka_instance *instance, int timeout_ms, struc
 
 /* Tells librdkafka to fail everything; the tickets come by kafka_instance_serve, soon. */
 void kafka_instance_purge(struct kafka_instance *instance);
-/* Gives every ticket that is left back as FAILED. The instance may not be served afterwards. */
+/* Gives every ticket that is left back as FAILED. The instance may not be served afterwards, and its sink gets nothing
+ * more once this has returned. */
 void kafka_instance_abandon(struct kafka_instance *instance, const char *failure, struct kafka_ticket_list *out);
 size_t kafka_instance_waiting(struct kafka_instance *instance);
 

@@ -34,6 +34,8 @@ bool kafka_err_set(struct err *err, rd_kafka_resp_err_t code, const char *fmt, .
 /* Destroys a client on a thread of its own and waits at most timeout_ms for it: some versions hang in
  * rd_kafka_destroy. What hangs is left behind and logged. */
 void kafka_client_destroy(rd_kafka_t *rk, int timeout_ms);
+/* The same; `then(arg)` runs behind the destruction, whoever still waits: it frees what the client's callbacks use. */
+void kafka_client_destroy_then(rd_kafka_t *rk, int timeout_ms, void (*then)(void *arg), void *arg);
 
 /* A thread that takes no signals. */
 MUSTCHECK bool kafka_thread_start(pthread_t *thread, void *(*run)(void *), void *arg, struct err *err);

@@ -46,6 +46,7 @@ struct kafka_producer {
 	char *topics[KAFKA_PRODUCER_TOPICS_MAX];
 	size_t topic_count;
 	size_t waiting_max;
+	void (*on_settled)(struct kafka_ticket *ticket);
 
 	/* Senders hold it for reading, so an instance is not exchanged while one of them uses it. */
 	pthread_rwlock_t lock;
@@ -226,7 +227,6 @@ static rd_kafka_conf_t *make_conf(const struct kafka_producer_options *options, 
 
 	if (conf == NULL)
 		return NULL;
-	rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR);
 	if (kafka_conf_set(conf, properties, ARRAY_LEN(properties), err) &&
 	    kafka_conf_set_number(conf, "message.timeout.ms", timeout_ms, err) &&
 	    kafka_conf_set_number(conf, "request.timeout.ms", timeout_ms, err) &&
@@ -277,6 +277,36 @@ static void free_producer(struct kafka_producer *producer)
 	free(producer);
 }
 
+static void settle(struct kafka_producer *producer, uint64_t delivered, uint64_t failed)
+{
+	uint64_t returned = delivered + failed;
+
+	if (delivered > 0)
+		count(&producer->delivered_total, delivered);
+	if (failed > 0)
+		count(&producer->failed_total, failed);
+	assert(atomic_load_explicit(&producer->waiting, memory_order_relaxed) >= returned);
+	(void)atomic_fetch_sub_explicit(&producer->waiting, (size_t)returned, memory_order_relaxed);
+}
+
+/* On a thread of librdkafka's. */
+static void take_settled(void *arg, struct kafka_ticket *ticket)
+{
+	struct kafka_producer *producer = arg;
+	bool done = ticket->delivery == KAFKA_DELIVERY_DONE;
+
+	settle(producer, done ? 1 : 0, done ? 0 : 1);
+	producer->on_settled(ticket);
+}
+
+static struct kafka_instance *make_instance(struct kafka_producer *producer, struct err *err)
+{
+	const struct kafka_instance_sink sink = {.take = producer->on_settled != NULL ? take_settled : NULL,
+						 .arg = producer};
+
+	return kafka_instance_new(producer->conf, producer->topics, producer->topic_count, sink, err);
+}
+
 struct kafka_producer *kafka_producer_new(const struct kafka_producer_options *options, struct err *err)
 {
 	struct kafka_producer *producer = calloc(1, sizeof(*producer));
@@ -288,10 +318,11 @@ struct kafka_producer *kafka_producer_new(const struct kafka_producer_options *o
 	}
 	init_locks(producer);
 	producer->waiting_max = options->waiting_max;
+	producer->on_settled = options->on_settled;
 	producer->conf = make_conf(options, err);
 	if (producer->conf == NULL || !copy_topics(producer, options->topics, err))
 		goto fail;
-	producer->instance = kafka_instance_new(producer->conf, producer->topics, producer->topic_count, err);
+	producer->instance = make_instance(producer, err);
 	if (producer->instance == NULL)
 		goto fail;
 	if (!kafka_thread_start(&producer->watcher, watch_main, producer, err))
@@ -395,7 +426,7 @@ static void replace(struct kafka_producer *producer, struct kafka_ticket_list *o
 
 	if (kafka_remaining_ms(producer->replace_at_ms) > 0)
 		return;
-	fresh = kafka_instance_new(producer->conf, producer->topics, producer->topic_count, &err);
+	fresh = make_instance(producer, &err);
 	if (fresh == NULL) {
 		LOG(ERROR, "kafka_producer_rebuild_failed", F_ERR(&err));
 		producer->replace_at_ms = kafka_now_ms() + REPLACE_RETRY_MS;
@@ -409,18 +440,6 @@ static void replace(struct kafka_producer *producer, struct kafka_ticket_list *o
 	count(&producer->fatal_total, 1);
 	retire(producer, old, out);
 	LOG(WARN, "kafka_producer_rebuilt", F_BOOL("ready", fresh != NULL));
-}
-
-static void settle(struct kafka_producer *producer, const struct kafka_ticket_list *list)
-{
-	uint64_t returned = list->delivered + list->failed;
-
-	if (returned == 0)
-		return;
-	count(&producer->delivered_total, list->delivered);
-	count(&producer->failed_total, list->failed);
-	assert(atomic_load_explicit(&producer->waiting, memory_order_relaxed) >= returned);
-	(void)atomic_fetch_sub_explicit(&producer->waiting, (size_t)returned, memory_order_relaxed);
 }
 
 /* Tickets that their send_wait no longer waits for are taken out of the list and freed. */
@@ -465,7 +484,7 @@ struct kafka_ticket *kafka_producer_poll(struct kafka_producer *producer, int ti
 	struct kafka_ticket_list list = {0};
 
 	serve(producer, timeout_ms, &list);
-	settle(producer, &list);
+	settle(producer, list.delivered, list.failed);
 	return free_left_behind(producer, list.head);
 }
 
@@ -532,7 +551,7 @@ struct kafka_ticket *kafka_producer_close(struct kafka_producer *producer, int t
 	}
 	(void)pthread_join(producer->watcher, NULL); /* before the last reference: its probe is bounded */
 	give_up(producer, &list);
-	settle(producer, &list);
+	settle(producer, list.delivered, list.failed);
 	left = free_left_behind(producer, list.head);
 	assert(producer->left_behind == NULL && atomic_load(&producer->waiting) == 0);
 	free_producer(producer);

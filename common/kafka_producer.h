@@ -2,10 +2,10 @@
  * The producer: idempotent, acks=all, one request in flight per broker so that it batches by itself
  * (linger.ms=0). Never blocks.
  *
- * Life: kafka_producer_new → kafka_producer_send from any thread → one thread calls
- * kafka_producer_poll, which hands tickets back → kafka_producer_close.
+ * Life: kafka_producer_new → kafka_producer_send from any thread → one thread calls kafka_producer_poll, which hands
+ * tickets back (or options.on_settled does) → kafka_producer_close.
  *
- * Owns: the caller owns a ticket and keeps it alive from the send until poll or close gives it back, which
+ * Owns: the caller owns a ticket and keeps it alive from the send until poll, close or on_settled gives it back, which
  * may be before kafka_producer_send has returned; a send that is not QUEUED never gives it back. Key, value
  * and headers are copied; so is what options point to.
  * Thread: send, up, stats: any; poll, send_wait, close: the one owner thread; no send may run during close.
@@ -26,6 +26,7 @@
 #include "common/kafka.h"
 
 struct kafka_producer;
+struct kafka_ticket;
 
 struct kafka_producer_options {
 	const struct config *config;
@@ -34,6 +35,10 @@ struct kafka_producer_options {
 				    * to: "up" waits for them, a message to another is SEND_REFUSED */
 	size_t waiting_max;        /* messages that may be in the queue or in flight */
 	int delivery_timeout_ms;   /* message.timeout.ms: when librdkafka itself gives up */
+	/* Gets each ticket as soon as it is settled, on a thread of librdkafka's: it must not block, nor call the
+	 * producer. NULL: they come back by kafka_producer_poll. Either way, poll and close return those that were
+	 * given up in a rebuild or at the end. */
+	void (*on_settled)(struct kafka_ticket *ticket);
 };
 
 enum kafka_send_result {

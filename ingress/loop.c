@@ -82,7 +82,7 @@ void loop_bury_request(struct loop *loop, struct request *req)
 static void wake(struct loop *loop)
 {
 	const uint64_t one = 1;
-	/* It fails only when the counter is full, and then the loop is awake. */
+	/* It fails only when the counter is full, after 2^64 wake-ups. */
 	ssize_t put = write(loop->wake_fd, &one, sizeof(one));
 	(void)put;
 }
@@ -93,27 +93,28 @@ void loop_command(struct loop *loop, enum loop_command command)
 	wake(loop);
 }
 
-void loop_post_tickets(struct loop *loop, struct kafka_ticket *list)
+void loop_post_ticket(struct loop *loop, struct kafka_ticket *ticket)
 {
-	struct kafka_ticket *last = list;
-	if (list == NULL)
-		return;
-	while (last->next != NULL)
-		last = last->next;
-	/* Batches stand newest first; a batch stays in its order. */
 	struct kafka_ticket *before = atomic_load_explicit(&loop->tickets, memory_order_relaxed);
 	do {
-		last->next = before;
-	} while (!atomic_compare_exchange_weak_explicit(&loop->tickets, &before, list, memory_order_release,
+		ticket->next = before;
+	} while (!atomic_compare_exchange_weak_explicit(&loop->tickets, &before, ticket, memory_order_release,
 							memory_order_relaxed));
-	/* Whoever put the first batch into the empty list woke the loop for those that follow. */
+	/* Whoever put the first one into the empty list woke the loop for those that follow. */
 	if (before == NULL)
 		wake(loop);
 }
 
 static void take_tickets(struct loop *loop)
 {
-	struct kafka_ticket *list = atomic_exchange_explicit(&loop->tickets, NULL, memory_order_acquire);
+	struct kafka_ticket *newest = atomic_exchange_explicit(&loop->tickets, NULL, memory_order_acquire);
+	struct kafka_ticket *list = NULL;
+	while (newest != NULL) {
+		struct kafka_ticket *older = newest->next;
+		newest->next = list;
+		list = newest;
+		newest = older;
+	}
 	while (list != NULL) {
 		struct kafka_ticket *next = list->next;
 		request_ticket_back(list);
@@ -184,9 +185,7 @@ static void end_drain(struct loop *loop)
 static void on_wake(evutil_socket_t fd, short what, void *cookie)
 {
 	struct loop *loop = cookie;
-	uint64_t count;
-	ssize_t got = read(fd, &count, sizeof(count));
-	(void)got;
+	(void)fd;
 	(void)what;
 	unsigned commands = atomic_exchange_explicit(&loop->commands, 0, memory_order_acquire);
 	take_tickets(loop);
@@ -292,7 +291,9 @@ static bool make_base(struct loop *loop, struct err *err)
 		event_config_free(config);
 	loop->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (loop->base == NULL || loop->wake_fd < 0 ||
-	    event_assign(&loop->wake_event, loop->base, loop->wake_fd, EV_READ | EV_PERSIST, on_wake, loop) != 0 ||
+	    /* Edge-triggered: each write wakes anew, though the counter is never read. */
+	    event_assign(&loop->wake_event, loop->base, loop->wake_fd, EV_READ | EV_ET | EV_PERSIST, on_wake, loop) !=
+		    0 ||
 	    event_add(&loop->wake_event, NULL) != 0 ||
 	    evtimer_assign(&loop->timer_event, loop->base, on_timer, loop) != 0 ||
 	    event_assign(&loop->tick_event, loop->base, -1, EV_PERSIST, on_tick, loop) != 0 ||

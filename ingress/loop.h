@@ -3,7 +3,7 @@
  *
  * A turn: wait for events, call what they name, then continue the connections that were answered meanwhile, write
  * each one's answers in one go, free what was closed, write the log lines. Nothing on a loop thread ever blocks. Other
- * threads reach a loop only through loop_post_tickets, which is bounded by the tickets that exist, and loop_command.
+ * threads reach a loop only through loop_post_ticket, which is bounded by the tickets that exist, and loop_command.
  *
  * Life: loop_new → loop_start → loop_command(DRAIN) → loop_join → (the publisher stops) → loop_free.
  */
@@ -33,8 +33,8 @@ void loop_command(struct loop *loop, enum loop_command command);
 struct ingress *loop_ingress(const struct loop *loop);
 const struct clock *loop_clock(const struct loop *loop);
 
-/* Any thread: hands delivered tickets (a list linked by next) to their loop, with one wake-up. */
-void loop_post_tickets(struct loop *loop, struct kafka_ticket *list);
+/* Any thread: hands a settled ticket to its loop; those that come before the loop has looked share one wake-up. */
+void loop_post_ticket(struct loop *loop, struct kafka_ticket *ticket);
 
 /* Any thread: when its last turn ended, on the monotonic clock; a live loop turns at least once a second. */
 int64_t loop_turned_ns(const struct loop *loop);

@@ -21,36 +21,19 @@ struct publisher {
 	int close_timeout_ms; /* written before stopping is set */
 };
 
-static struct loop *loop_of(struct kafka_ticket *ticket)
+/* On the thread that has the broker's answer: the loop is the first that waits for it. */
+static void hand_back(struct kafka_ticket *ticket)
 {
-	return request_loop(request_of_ticket(ticket));
+	loop_post_ticket(request_loop(request_of_ticket(ticket)), ticket);
 }
 
-/* Takes the first ticket's companions of the same loop out of the list, in order. */
-static struct kafka_ticket *take_one_loop(struct kafka_ticket **list)
-{
-	struct loop *loop = loop_of(*list);
-	struct kafka_ticket *taken = NULL;
-	struct kafka_ticket **taken_end = &taken;
-	struct kafka_ticket **kept_end = list;
-
-	for (struct kafka_ticket *ticket = *list; ticket != NULL; ticket = ticket->next) {
-		struct kafka_ticket ***end = loop_of(ticket) == loop ? &taken_end : &kept_end;
-		**end = ticket;
-		*end = &ticket->next;
-	}
-	*taken_end = NULL;
-	*kept_end = NULL;
-	assert(taken != NULL);
-	return taken;
-}
-
-/* One wake-up for each loop that has something in this batch, whatever the number of tickets. */
+/* What was given up; the others come one by one. */
 static void hand_out(struct kafka_ticket *list)
 {
 	while (list != NULL) {
-		struct kafka_ticket *taken = take_one_loop(&list);
-		loop_post_tickets(loop_of(taken), taken);
+		struct kafka_ticket *next = list->next;
+		hand_back(list);
+		list = next;
 	}
 }
 
@@ -80,6 +63,7 @@ static struct kafka_producer *producer_open(const struct config *config, struct 
 			/* After our own deadline nobody waits for it any more. */
 			.delivery_timeout_ms =
 				timeout_ms < DELIVERY_TIMEOUT_MS_MIN ? DELIVERY_TIMEOUT_MS_MIN : timeout_ms,
+			.on_settled = hand_back,
 		},
 		err);
 }

@@ -1,8 +1,9 @@
 /*
  * W7: publishing for all loops through one producer (fewer, larger produce requests).
  *
- * One publisher thread owns the producer: it polls deliveries and hands each back to the loop that owns the request,
- * one wake-up per loop and batch. Loops call publish_request from their own threads; it never blocks.
+ * Loops call publish_request from their own threads; it never blocks. A delivery goes straight from the thread that has
+ * the broker's answer to the loop that owns the request. One publisher thread owns the producer: it sees to errors and
+ * the rebuild, and hands back what was given up.
  *
  * Owns: the publisher owns the producer; a request's ticket is its own while it waits (ingress/request.h).
  * Errors: a send that was refused finishes the request at once with 503 (queue full, broker away) or 413.

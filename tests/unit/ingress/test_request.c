@@ -209,7 +209,7 @@ static void come_back(struct harness *h, struct request *req)
 
 	ticket->delivery = KAFKA_DELIVERY_DONE;
 	ticket->next = NULL;
-	loop_post_tickets(h->loop, ticket);
+	loop_post_ticket(h->loop, ticket);
 	(void)turn(h);
 }
 
@@ -350,7 +350,7 @@ static void drain_ends_in_time(void **state)
 	/* The publisher gives the ticket back after the loop has ended; loop_free takes it. */
 	request_ticket(req)->delivery = KAFKA_DELIVERY_FAILED;
 	request_ticket(req)->next = NULL;
-	loop_post_tickets(h->loop, request_ticket(req));
+	loop_post_ticket(h->loop, request_ticket(req));
 }
 
 /* Why: an idle connection must not keep the process. How: drain with nothing under way. */
