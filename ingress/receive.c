@@ -159,7 +159,7 @@ static bool decode_chunks(struct request *req)
 	enum http_body_result result =
 		http_chunked_decode(&req->chunked, bytes_make(raw, raw_len), raw, &used, &written);
 	memmove(raw + written, raw + used, raw_len - used);
-	in->end -= used - written;
+	block_buf_cut(in, in->end - (used - written));
 	req->body_bytes += written;
 	assert(req->body_bytes <= req->body_bytes_max);
 	switch (result) {

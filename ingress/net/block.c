@@ -10,15 +10,15 @@ static uint8_t *take(struct block_pool *pool)
 	return malloc(CONNECTION_BLOCK_BYTES);
 }
 
-static void give_back(struct block_pool *pool, uint8_t *data, size_t cap)
+static void give_back(struct block_pool *pool, const struct block_buf *b)
 {
 	/* Promise 4: what a request said does not outlive it, not even where only a debugger of root would find it.
-	 * 8 KiB in the cache cost a tenth of a microsecond. */
-	explicit_bzero(data, cap);
-	if (cap == CONNECTION_BLOCK_BYTES && pool->spare_count < CONNECTION_BLOCKS_KEPT_MAX)
-		pool->spare[pool->spare_count++] = data;
+	 * Wiping the whole of every block was 0.4 us of a request. */
+	explicit_bzero(b->data, b->end > b->written ? b->end : b->written);
+	if (b->cap == CONNECTION_BLOCK_BYTES && pool->spare_count < CONNECTION_BLOCKS_KEPT_MAX)
+		pool->spare[pool->spare_count++] = b->data;
 	else
-		free(data);
+		free(b->data);
 }
 
 void block_pool_free(struct block_pool *pool)
@@ -30,7 +30,7 @@ void block_pool_free(struct block_pool *pool)
 void block_buf_release(struct block_buf *b, struct block_pool *pool)
 {
 	if (b->data != NULL)
-		give_back(pool, b->data, b->cap);
+		give_back(pool, b);
 	*b = (struct block_buf){0};
 }
 
@@ -44,7 +44,7 @@ bool block_buf_reserve(struct block_buf *b, struct block_pool *pool, size_t more
 	if (b->cap >= len + more && b->start >= b->cap / 2) {
 		memmove(b->data, b->data + b->start, len);
 		b->start = 0;
-		b->end = len;
+		block_buf_cut(b, len);
 		return true;
 	}
 	size_t cap = b->cap > 0 ? b->cap : CONNECTION_BLOCK_BYTES;
@@ -56,7 +56,7 @@ bool block_buf_reserve(struct block_buf *b, struct block_pool *pool, size_t more
 	if (len > 0)
 		memcpy(data, b->data + b->start, len);
 	if (b->data != NULL)
-		give_back(pool, b->data, b->cap);
+		give_back(pool, b);
 	*b = (struct block_buf){.data = data, .start = 0, .end = len, .cap = cap};
 	return true;
 }

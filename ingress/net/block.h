@@ -30,6 +30,7 @@ struct block_buf {
 	size_t start;
 	size_t end;
 	size_t cap;
+	size_t written; /* the furthest end before it was last set back: what is wiped */
 };
 
 static inline size_t block_buf_len(const struct block_buf *b)
@@ -47,6 +48,14 @@ static inline struct bytes block_buf_bytes(const struct block_buf *b)
 static inline size_t block_buf_room(const struct block_buf *b)
 {
 	return b->cap - b->end;
+}
+/* Sets the end back; it goes forward by itself as bytes are written behind it. */
+static inline void block_buf_cut(struct block_buf *b, size_t end)
+{
+	assert(end <= b->end);
+	if (b->end > b->written)
+		b->written = b->end;
+	b->end = end;
 }
 static inline void block_buf_drop(struct block_buf *b, size_t len)
 {

@@ -87,10 +87,12 @@ bool connection_fill(struct connection *conn)
 	struct block_buf *in = &conn->in;
 	size_t most = receive_input_bytes_max(conn->request);
 	const uint8_t *before = in->data != NULL ? block_buf_at(in) : NULL;
-	if (block_buf_len(in) == 0 && in->data != NULL)
-		in->start = in->end = 0;
-	else if (block_buf_len(in) >= most)
+	if (block_buf_len(in) == 0 && in->data != NULL) {
+		block_buf_cut(in, 0);
+		in->start = 0;
+	} else if (block_buf_len(in) >= most) {
 		return false;
+	}
 	size_t more = block_buf_room(in) > 0 ? 1 : CONNECTION_BLOCK_BYTES / 2;
 	if (!block_buf_reserve(in, &conn->loop->blocks, more, most + CONNECTION_BLOCK_BYTES)) {
 		conn->broken = true;
