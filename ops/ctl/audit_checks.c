@@ -213,8 +213,8 @@ static bool end_check(struct audit_check *check, struct err *err)
 	if (is_over(check))
 		return true;
 	bool good = chain_check_end(check->chain, check->range.end, check->range.log_end, &problem);
-	if (good && result->records == 0 && result->gap_records == 0 && result->skipped > 0)
-		audit_check_found(check, "no seal to start from: these records cannot be checked");
+	if (good && !result->anchored && result->skipped > 0 && result->seals == 0)
+		audit_check_found(check, "the log's first records are gone, and there is no seal to start from");
 	return keep(check, good, &problem, err);
 }
 
@@ -226,10 +226,20 @@ static void number_or_null(struct table *table, int64_t value)
 		table_i64(table, value);
 }
 
+static const char *verdict(const struct audit_check *check)
+{
+	const struct chain_check_result *result = chain_check_result(check->chain);
+	if (is_over(check))
+		return check->finding.text;
+	if (result->records > 0 || result->gap_records > 0)
+		return "good";
+	/* As good seals as there are, and none of them with records behind it: retention took those before. */
+	return result->skipped > 0 ? "unchecked" : "empty";
+}
+
 static void add_row(struct table *table, const struct audit_check *check)
 {
 	const struct chain_check_result *result = chain_check_result(check->chain);
-	bool empty = result->records == 0 && result->gap_records == 0;
 	table_text(table, check->topic);
 	table_i64(table, check->partition);
 	table_i64(table, (int64_t)result->records);
@@ -239,7 +249,7 @@ static void add_row(struct table *table, const struct audit_check *check)
 	number_or_null(table, result->sealed_to);
 	table_i64(table, (int64_t)result->skipped);
 	table_i64(table, (int64_t)result->gap_records);
-	table_text(table, is_over(check) ? check->finding.text : empty ? "empty" : "good");
+	table_text(table, verdict(check));
 }
 
 /* The first finding becomes the command's error. */

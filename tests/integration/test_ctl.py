@@ -91,8 +91,12 @@ class Desk:
             (self.system.broker.cluster_id(),)) == [(True,)], "seals")
 
     def quiet(self):
-        """audit-log has ended, with everything sealed: nothing changes but by the test."""
+        """audit-log has ended, with everything under several seals: nothing changes but by the test."""
         if self.audit.process.poll() is None:
+            for n in range(2):
+                self.settle()
+                self.system.send(*(other_event(f"cus_quiet_{i}") for i in range(2)), partition=1)
+                self.system.send(event("agent.note", {"account_id": ACCOUNT, "n": n}, key=ACCOUNT), topic="agent")
             self.settle()
             assert self.audit.stop() == 0
 
@@ -567,12 +571,15 @@ def test_tampering_with_the_log_is_found(desk):
                                          "where topic = %s group by partition order by 2 desc", (STRIPE,))[0]
     before = desk.verdicts()["stripe", partition]
     assert len(seals) >= 2 and seals[-1] == before["last_offset"]
-    start = seals[-2]  # one record is left of those under this seal: nothing to check it by
+    start = seals[-2]  # this record is left of those under its seal: nothing to check it by
     desk.system.broker.delete_before(STRIPE, partition, start)
     after = desk.verdicts()["stripe", partition]
     assert (after["verdict"], after["unchecked"]) == ("good", 1) and after["sealed_to"] == before["sealed_to"]
     assert after["first_offset"] == start + 1 and after["last_offset"] == before["last_offset"]
     desk.system.broker.delete_before(STRIPE, partition, seals[-1])
+    last = desk.verdicts()["stripe", partition]
+    assert (last["verdict"], last["unchecked"], last["records"], last["first_offset"]) == ("unchecked", 1, 0, None)
+    desk.tamper("delete from wp.seals where chain_id = (select chain_id from wp.chains where topic = %s and partition = %s)", STRIPE, partition)
     assert "no seal to start from" in desk.verdicts(status=CONFLICT)["stripe", partition]["verdict"]
 
     admin = desk.system.broker.admin()
