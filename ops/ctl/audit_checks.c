@@ -226,15 +226,21 @@ static void number_or_null(struct table *table, int64_t value)
 		table_i64(table, value);
 }
 
+/* Records that no seal or head speaks for: before the check could begin, or behind the last of them. */
+static uint64_t unchecked(const struct chain_check_result *result)
+{
+	assert(result->confirmed <= result->records);
+	return result->skipped + result->records - result->confirmed;
+}
+
 static const char *verdict(const struct audit_check *check)
 {
 	const struct chain_check_result *result = chain_check_result(check->chain);
 	if (is_over(check))
 		return check->finding.text;
-	if (result->records > 0 || result->gap_records > 0)
+	if (result->confirmed > 0)
 		return "good";
-	/* As good seals as there are, and none of them with records behind it: retention took those before. */
-	return result->skipped > 0 ? "unchecked" : "empty";
+	return unchecked(result) > 0 || result->gap_records > 0 ? "unchecked" : "empty";
 }
 
 static void add_row(struct table *table, const struct audit_check *check)
@@ -242,12 +248,12 @@ static void add_row(struct table *table, const struct audit_check *check)
 	const struct chain_check_result *result = chain_check_result(check->chain);
 	table_text(table, check->topic);
 	table_i64(table, check->partition);
-	table_i64(table, (int64_t)result->records);
-	number_or_null(table, result->first_offset);
-	number_or_null(table, result->last_offset);
+	table_i64(table, (int64_t)result->confirmed);
+	number_or_null(table, result->confirmed > 0 ? result->first_offset : -1);
+	number_or_null(table, result->confirmed_offset);
 	table_i64(table, (int64_t)result->seals);
 	number_or_null(table, result->sealed_to);
-	table_i64(table, (int64_t)result->skipped);
+	table_i64(table, (int64_t)unchecked(result));
 	table_i64(table, (int64_t)result->gap_records);
 	table_text(table, verdict(check));
 }

@@ -49,8 +49,9 @@ void audit_check_range(struct audit_check *check, const struct audit_range *rang
 /* A record outside the range is a finding. */
 MUSTCHECK bool audit_check_record(struct audit_check *check, const struct kafka_record *record, struct err *err);
 
-/* Ends the checks and prints a row for each partition; its verdict is the finding, or "good", "empty", or "unchecked":
- * no record there lies behind a seal. False: ERR_CONFLICT with the first finding. */
+/* Ends the checks and prints a row for each partition: `records` are those that a seal or the database's head confirms,
+ * `unchecked` all others; the verdict is the finding, or "good", "empty", or "unchecked": no record is confirmed.
+ * False: ERR_CONFLICT with the first finding. */
 MUSTCHECK bool audit_checks_report(struct audit_checks *checks, FILE *to, struct err *err);
 
 #endif

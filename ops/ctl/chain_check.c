@@ -52,6 +52,7 @@ struct chain_check *chain_check_new(const char *cluster_id, const char *topic, i
 	check->key = key;
 	check->anchor_offset = INT64_MAX;
 	check->result.sealed_to = check->result.first_offset = check->result.last_offset = -1;
+	check->result.confirmed_offset = -1;
 	buf_init(&check->scratch, CHAIN_SCRATCH_BYTES_MAX);
 	if (!chain_genesis(cluster_id, topic, partition, check->genesis, err)) {
 		chain_check_free(check);
@@ -207,6 +208,8 @@ static bool match_seals(struct chain_check *check, int64_t next_offset, struct e
 		} else {
 			check->result.head_matched = true;
 		}
+		check->result.confirmed = check->result.records;
+		check->result.confirmed_offset = check->result.last_offset;
 		check->next_point++;
 	}
 	return true;

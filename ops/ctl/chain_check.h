@@ -29,6 +29,8 @@ struct chain_check_result {
 	int64_t sealed_to;      /* last offset under the seal that the check began at, or under a matched one; -1 */
 	int64_t first_offset;   /* first and last record under the recomputed chain; -1 */
 	int64_t last_offset;
+	uint64_t confirmed; /* of `records`: up to the last matched seal or head; of those behind it nobody said */
+	int64_t confirmed_offset; /* the last of them; -1 */
 	uint8_t head[CHAIN_LINK_BYTES];
 	bool anchored; /* head is meaningful */
 };

@@ -227,13 +227,13 @@ const struct command commands_table[] = {
 	{.words = "audit verify",
 	 .arguments = "",
 	 .summary = "check the audit topics against their seals",
-	 .details =
-		 "Recomputes the hash chain of every partition from the records in Kafka, checks each seal's "
-		 "signature and that each names the one before it, and holds the chain against the seals and "
-		 "against the head in Postgres, which also covers what is not sealed yet. Where retention took the "
-		 "first records it starts at the first seal behind them; those before it are counted as unchecked, and so is a partition's verdict when there are no others. "
-		 "With --file it needs nothing but the export and the public key. Ends with 4 when something is "
-		 "not as it was sealed, with the place in the partition's row.",
+	 .details = "Recomputes the hash chain of every partition from the records in Kafka, checks each seal's "
+		    "signature and that each names the one before it, and holds the chain against the seals and "
+		    "against the head in Postgres, which also covers what is not sealed yet. Where retention took the "
+		    "first records it starts at the first seal behind them; those before it are "
+		    "counted as unchecked, and so are those behind the last seal and the head. A partition without any "
+		    "other record has that verdict. With --file it needs nothing but the export and the public key. "
+		    "Ends with 4 when something is not as it was sealed, with the place in the partition's row.",
 	 .flags = audit_verify_flags,
 	 .run = audit_verify_run},
 	{.words = "stripe send",

@@ -264,6 +264,24 @@ static void records_removed_from_the_end_are_found(void **state)
 	}
 }
 
+/* Why: behind the last seal anything could stand in an export; it must not be called good. How: one seal, more records.
+ */
+static void records_behind_the_last_seal_are_not_confirmed(void **state)
+{
+	struct world *world = *state;
+	struct err err;
+	struct chain_check *check = chain_check_new(cluster, topic, 1, world->key, &err);
+	assert_true(chain_check_seal(check, &world->seals[0], &err));
+	chain_check_begin(check, 0);
+	for (size_t i = 0; i < 12; i++)
+		assert_true(chain_check_record(check, &world->records[i], &err));
+	assert_true(chain_check_end(check, 12, 12, &err));
+	assert_int_equal(chain_check_result(check)->records, 12);
+	assert_int_equal(chain_check_result(check)->confirmed, 5);
+	assert_int_equal(chain_check_result(check)->confirmed_offset, 4);
+	chain_check_free(check);
+}
+
 /* Why: an offset row that was moved back would let records be chained a second time. How: a head before the last seal.
  */
 static void a_head_before_the_last_seal_is_found(void **state)
@@ -433,6 +451,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_database_head_is_compared, make_world, free_world),
 		cmocka_unit_test_setup_teardown(a_check_never_begins_at_the_head, make_world, free_world),
 		cmocka_unit_test_setup_teardown(records_removed_from_the_end_are_found, make_world, free_world),
+		cmocka_unit_test_setup_teardown(records_behind_the_last_seal_are_not_confirmed, make_world, free_world),
 		cmocka_unit_test_setup_teardown(a_head_before_the_last_seal_is_found, make_world, free_world),
 		cmocka_unit_test_setup_teardown(a_record_out_of_order_is_found, make_world, free_world),
 		cmocka_unit_test_setup_teardown(a_recorded_gap_is_passed_over, make_world, free_world),
