@@ -12,9 +12,9 @@
  *   4. within a second and equal otherwise, previous_status puts statuses in order: an event
  *      "active, before that incomplete" follows "incomplete". If exactly one status was not left again, it is
  *      the last one;
- *   5. otherwise the rank (the order of enum subscription_status: the later stage of a
- *      subscription's life, which is also the careful side) decides, and needs_refresh says that only Stripe's API
- * knows. The same status with different period ends or cancel flags: the later end, then "cancels", wins, likewise.
+ *   5. otherwise the rank (the order of enum subscription_status: the later stage of a subscription's life, which is
+ *      also the careful side) decides, and needs_refresh says that only Stripe's API knows. The same status with
+ *      different period ends or cancel flags: the later end, then "cancels", wins, likewise.
  *
  * For rule 4 the state keeps one candidate per status seen in the winning second and the set of
  * (previous, status) pairs, and nothing of other seconds. A union of sets has the laws named above by itself;

@@ -12,7 +12,7 @@
 enum {
 	PARAMS_MAX = 16,
 	FORGET_INTERVAL_MS = 60000,
-	FORGET_ROWS_MAX = 20000,
+	FORGET_ROWS_MAX = 5000, /* some ten milliseconds between two batches */
 	PAYLOAD_BYTES_MAX = 4096,
 	NS_PER_MS = 1000000
 };
@@ -180,7 +180,15 @@ static bool forget(struct ledger *ledger, struct err *err)
 	ledger->forget_due_ns = now_ns + (int64_t)FORGET_INTERVAL_MS * NS_PER_MS;
 	pg_params_clear(ledger->params);
 	pg_params_i64(ledger->params, FORGET_ROWS_MAX);
-	return pg_run(worker_pg(worker), "select api.audit_forget($1::integer)", ledger->params, err);
+	struct pg_result *row = pg_call(worker_pg(worker), "select api.audit_forget($1::integer)", ledger->params, err);
+	if (row == NULL)
+		return false;
+	int64_t gone = 0;
+	/* There is more: at the next tick, or more would come in than goes. */
+	if (pg_get_i64(row, 0, 0, &gone) && gone == FORGET_ROWS_MAX)
+		ledger->forget_due_ns = now_ns;
+	pg_result_free(row);
+	return true;
 }
 
 static bool ledger_tick(struct worker_state *state, struct err *err)

@@ -98,6 +98,13 @@ static bool write_failure(struct refresh *refresh, const char *id, int64_t versi
 		      refresh->params, err);
 }
 
+/* What one row cannot help: everything is tried again later. Any other failure is that row's own, and the next ones
+ * must not wait for it. */
+static bool is_away(const struct err *err)
+{
+	return err->code == ERR_UNAVAILABLE || err->code == ERR_TIMEOUT;
+}
+
 static bool refresh_row(struct refresh *refresh, const struct pg_result *rows, int row, struct err *err)
 {
 	struct stripe_subscription answer;
@@ -106,8 +113,14 @@ static bool refresh_row(struct refresh *refresh, const struct pg_result *rows, i
 	const char *id = pg_get_text(rows, row, 0);
 	if (!pg_get_i64(rows, row, 1, &version) || !pg_get_i64(rows, row, 2, &failures))
 		return err_set(err, ERR_INTERNAL, "a row to refresh is not whole");
-	if (stripe_api_subscription(refresh->api, id, &answer, &why))
-		return write_answer(refresh, &answer, version, err);
+	if (stripe_api_subscription(refresh->api, id, &answer, &why)) {
+		if (write_answer(refresh, &answer, version, &why))
+			return true;
+		if (is_away(&why)) {
+			*err = why;
+			return false;
+		}
+	}
 	if (cancelled(refresh))
 		return true; /* its lease runs out */
 	return write_failure(refresh, id, version, failures, &why, err);

@@ -3,8 +3,12 @@
  * version that was asked for.
  *
  * Runs on a thread of its own with a Postgres connection of its own, so neither Stripe nor the network holds up the
- * batches. A row is taken for LEASE_S, so several processes share the work. 404: the row is marked and left alone until
- * another event of it comes 429, 5xx, no connection: again after 2, 4, 8 … s, at most an hour
+ * batches. A row is taken for LEASE_S, so several processes share the work.
+ *
+ *   404                       the row is marked and left alone until another event of it comes
+ *   401, 403                  again after five minutes
+ *   429, 5xx, no connection,  again after 2, 4, 8 … s, at most an hour; the rows behind it are asked for meanwhile
+ *   or not to be stored
  *
  * Owns: refresh_stop ends the thread and frees all. Thread: start and stop: the worker's.
  */

@@ -10,7 +10,12 @@
 #include "workers/subscription_sync/groups.h"
 #include "workers/subscription_sync/refresh.h"
 
-enum { PARAMS_MAX = 16, FORGET_INTERVAL_MS = 60000, FORGET_ROWS_MAX = 20000, NS_PER_MS = 1000000 };
+enum {
+	PARAMS_MAX = 16,
+	FORGET_INTERVAL_MS = 60000,
+	FORGET_ROWS_MAX = 5000, /* some ten milliseconds between two batches */
+	NS_PER_MS = 1000000
+};
 
 /* What decode keeps of one item. */
 struct sync_item {
@@ -375,8 +380,17 @@ static bool sync_tick(struct worker_state *state, struct err *err)
 	pg_params_clear(sync->params);
 	pg_params_i64(sync->params, worker_config(state->worker)->dedupe_days);
 	pg_params_i64(sync->params, FORGET_ROWS_MAX);
-	return pg_run(worker_pg(state->worker), "select api.subscription_sync_forget($1::integer, $2::integer)",
-		      sync->params, err);
+	struct pg_result *row =
+		pg_call(worker_pg(state->worker), "select api.subscription_sync_forget($1::integer, $2::integer)",
+			sync->params, err);
+	if (row == NULL)
+		return false;
+	int64_t gone = 0;
+	/* There is more: at the next tick, or more would come in than goes. */
+	if (pg_get_i64(row, 0, 0, &gone) && gone == FORGET_ROWS_MAX)
+		sync->forget_due_ns = now_ns;
+	pg_result_free(row);
+	return true;
 }
 
 static void start_refresher(struct sync *sync, const struct config *config)

@@ -6,9 +6,11 @@
  * client_reference_id) and settle their states.
  *
  * Acted on: watchpost.stripe.subscription and watchpost.stripe.checkout. Ignored, since audit-log keeps them and they
- * change no state: other, quarantined   by definition customer             Stripe cancels a deleted customer's
- * subscriptions, each with an event of its own any event with `account`   it is about a connected account's customer,
- * who is none of ours
+ * change no state:
+ *
+ *   other, quarantined         by definition
+ *   customer                   Stripe cancels a deleted customer's subscriptions, each with an event of its own
+ *   any event with `account`   it is about a connected account's customer, who is none of ours
  *
  * Thread: the worker's. Owns: its state.
  */
