@@ -141,14 +141,15 @@ def answer_of(worker):
 
 def test_a_topic_that_comes_later():
     """Why: at a first start, or behind a new cluster, workers may be there before their topics; the library would look again after five
-    minutes. How: the workers start without topic stripe, which is made afterwards; what is sent then is applied within seconds."""
+    minutes. How: the workers start without topic stripe, which is made afterwards; the one that has no other topic is not ready before,
+    and what is sent then is applied within seconds."""
     with System(start=False) as system:
         admin = system.kafka.admin()
         admin.delete_topics([STRIPE])[STRIPE].result(30)
         wait_until(lambda: STRIPE not in admin.list_topics(timeout=20).topics, "the topic to go", 30)
-        for kind in KINDS:
-            system.add_worker(kind)
-        system.wait_ready()
+        workers = {kind: system.add_worker(kind) for kind in KINDS}
+        workers["audit-log"].wait_ready()
+        wait_until(lambda: "no partitions assigned yet" in answer_of(workers["subscription-sync"]), "the reason")
         system.kafka.make_topic(STRIPE, system.partitions, message_timestamp_type="LogAppendTime")
         system.add_ingress()
         system.wait_ready()

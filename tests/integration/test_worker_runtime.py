@@ -206,6 +206,49 @@ def test_postgres_goes_away_and_comes_back(own_system):
     assert system.query("select count(*) from wp.dead_letters") == [(0,)]
 
 
+def test_a_slow_database_and_a_locked_row_end_nothing(system):
+    """Why: C6; a batch that never gets done in its time must become smaller, or it is tried for ever, and a lock that is not to be had in time
+    is no reason to leave. How: every subscription takes 10 ms to write and a statement may take half a second, for a batch of 400; then a
+    row is locked by another session for some seconds while the role has a lock_timeout."""
+    system.query("create function wp.slowly() returns trigger language plpgsql as 'begin perform pg_sleep(0.01); return new; end'; "
+                 "create trigger slowly before insert on wp.subscriptions for each row execute function wp.slowly(); "
+                 "alter role watchpost_subscription_sync set lock_timeout = '100ms'")
+    try:
+        system.send(*(subscription_event(f"sub_slow_{n}", "cus_slow", "active") for n in range(400)), partition=0)
+        with running(system, "subscription-sync", postgres_timeout_ms=500, retry_backoff_max_ms=200) as sync:
+            system.wait_until_read("subscription-sync")
+            assert len(states(system, "sub_slow_")) == 400
+            wait_until(lambda: sync.get("/readyz")[0] == 200, "ready")
+            with contextlib.closing(system.postgres.connect()) as other:
+                other.autocommit = False
+                other.cursor().execute("select from wp.subscriptions where stripe_subscription_id = 'sub_slow_7' for update")
+                seen = len(sync.lines("backing_off"))
+                system.send(subscription_event("sub_slow_7", "cus_slow", "paused", 1700000100), partition=0)
+                sync.wait_for("backing_off", seen + 4)
+            system.wait_until_read("subscription-sync")
+        assert states(system, "sub_slow_7")["sub_slow_7"] == ("paused", False)
+    finally:
+        system.query("alter role watchpost_subscription_sync reset lock_timeout; drop trigger slowly on wp.subscriptions; "
+                     "drop function wp.slowly()")
+
+
+def test_readiness_waits_for_the_first_assignment(own_system):
+    """Why: /readyz must not say ready before the offset rows were read (C1). How: a session holds the table of the rows, so that the worker
+    cannot read them; it is not ready until the session ends."""
+    system = own_system
+    with contextlib.closing(system.postgres.connect()) as other:
+        other.autocommit = False
+        other.cursor().execute("lock table wp.worker_offsets in access exclusive mode")
+        with running(system, "subscription-sync", postgres_timeout_ms=1000) as sync:
+            sync.wait_for("started")
+            while not sync.lines("backing_off"):
+                assert sync.get("/readyz")[0] != 200
+                time.sleep(0.02)
+            assert "no partitions assigned yet" in sync.get("/readyz")[1]
+            other.rollback()
+            wait_until(lambda: sync.get("/readyz")[0] == 200, "ready")
+
+
 def test_a_new_kafka_cluster_begins_new_rows(own_system):
     """Why: C8; offsets of one cluster mean nothing in another. How: the broker comes back empty under another cluster id while the workers run, and
     once more while they do not; each time new rows begin at the log's start, the old ones stay, and chains are per cluster."""

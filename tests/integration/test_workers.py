@@ -181,6 +181,22 @@ def test_poison_goes_to_the_dead_letters_and_its_neighbours_do_not(system):
     assert last["dl_worker"].startswith(b"subscription-sync/") and last["dl_reason"] and last["dl_failed_at"]
 
 
+def test_a_dead_letter_that_fits_into_no_message_is_cut(system):
+    """Why: C6; a record that is as large as Kafka takes leaves no room for what a dead letter adds, and must not stop its partition
+    for that. How: garbage of nearly the largest size, and a good event behind it."""
+    huge = event("stripe.subscription", {}, key="cus_huge")
+    huge["value"] = bytes(999_500)
+    with running(system, "subscription-sync", retry_backoff_max_ms=100) as sync:
+        system.send(huge, subscription_event("sub_huge", "cus_huge", "active"), partition=2)
+        wait_until(lambda: "sub_huge" in states(system, "sub_huge"), "the event behind it", 20)
+        assert sync.metric("watchpost_dlq_total", reason="decode") == 1
+    letters = [m for m in system.read_all("dead-letter") if dict(m.headers()).get("dl_cut")]
+    assert len(letters) == 1 and not letters[0].value()
+    headers = dict(letters[0].headers())
+    rows = system.query("select record_offset from report.dead_letters where partition = 2 and worker = 'subscription-sync'")
+    assert rows == [(int(headers["dl_offset"]),)] and "ce_type" not in headers
+
+
 def test_the_ledger_takes_everything_and_the_chain_is_right(system, tmp_path):
     """Why: the audit is over what Kafka has, not over what we understand. How: good, repeated and undecodable records, a tombstone and
     one without a key; then the chain computed again in Python, and every seal checked with openssl."""
@@ -237,6 +253,26 @@ def test_the_ledger_cannot_be_changed(system):
 
 def tie(name):
     return [subscription_event(f"sub_{name}", f"cus_{name}", status, 1700000500) for status in ("active", "past_due")]
+
+
+def test_an_answer_that_cannot_be_stored_holds_up_no_other(system, tmp_path):
+    """Why: one row must not keep the refresher from all behind it. How: Stripe names a time that Postgres does not know for the tie that
+    is asked for first; the second one is refreshed all the same, and the first is noted and left for later."""
+    (tmp_path / "key").write_text("rk_test_canary", encoding="ascii")
+    api = StripeApi()
+    api.answers["sub_wild"] = 200, {**api_subscription("sub_wild", "cus_wild", "unpaid"), "items": {"data": [{"current_period_end": 9 * 10**18}]}}
+    api.answers["sub_tame"] = 200, api_subscription("sub_tame", "cus_tame", "unpaid")
+    with running(system, "subscription-sync", stripe_api_key_file=tmp_path / "key", refresh_interval_ms=50,
+                 stripe_api_base=f"http://127.0.0.1:{api.server_port}") as sync:
+        system.send(*tie("wild"))
+        wait_until(lambda: states(system, "sub_wild"), "the first tie")
+        system.send(*tie("tame"))
+        wait_until(lambda: states(system, "sub_tame") == {"sub_tame": ("unpaid", False)}, "the second one's refresh", 30)
+        sync.wait_for("subscription_not_refreshed")
+    assert system.query("select needs_refresh, refresh_error, refresh_failures > 0 from wp.subscriptions "
+                        "where stripe_subscription_id = 'sub_wild'") == [(True, "invalid", True)]
+    api.shutdown()
+    api.server_close()
 
 
 def test_the_refresher_asks_stripe_what_only_stripe_knows(system, tmp_path):

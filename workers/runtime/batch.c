@@ -8,10 +8,7 @@
 /* Before the rollback, which clears what the server said. */
 static enum batch_result sort_failure(struct worker *worker, const struct err *err)
 {
-	if (err->code == ERR_UNAVAILABLE || err->code == ERR_TIMEOUT)
-		return BATCH_AWAY;
-	/* idle_in_transaction_session_timeout: this process had stopped dead for a while (api.worker_advance). */
-	if (strcmp(pg_sqlstate(worker->pg), "25P03") == 0)
+	if (partitions_away(worker, err))
 		return BATCH_AWAY;
 	if (err->code == ERR_INVALID && pg_failed_by_item(worker->pg)) {
 		memcpy(worker->item_error_class, pg_sqlstate(worker->pg), sizeof(worker->item_error_class) - 1);
@@ -29,6 +26,8 @@ enum batch_result batch_open(struct worker *worker, struct worker_partition *par
 			     struct err *err)
 {
 	bool moved = false;
+	/* One poll may become thousands of transactions (one_by_one); each has its own time. */
+	status_beat(worker->status, clock_mono_ns(worker->clock));
 	batch->has_head = worker->spec->chained;
 	memcpy(batch->head, partition->head, sizeof(batch->head));
 	if (worker->spec->prepare != NULL && !worker->spec->prepare(worker->state, batch, err))
@@ -58,6 +57,9 @@ enum batch_result batch_close(struct worker *worker, struct worker_partition *pa
 	partition->next_offset = next_offset_of(batch);
 	memcpy(partition->head, batch->head, sizeof(partition->head));
 	partition->fenced_in_a_row = 0;
+	retry_succeeded(&worker->retry);
+	if (worker->batch_halvings > 0)
+		worker->batch_halvings--;
 	return BATCH_DONE;
 }
 
@@ -70,7 +72,9 @@ static void count_outcomes(struct worker *worker, const struct worker_batch *bat
 		const struct worker_item *item = &batch->items[i];
 		struct bytes type = item->undecodable ? bytes_of("undecodable") : item->head.type;
 		int64_t since_ms = item->undecodable ? item->record->timestamp_ms : item->head.time_ms;
-		status_event(worker->status, type, names[item->outcome], now_ms - since_ms);
+		/* Clocks of other machines may be ahead, and a record's time may be anything. */
+		int64_t age_ms = since_ms > 0 && since_ms < now_ms ? now_ms - since_ms : 0;
+		status_event(worker->status, type, names[item->outcome], age_ms);
 	}
 }
 
@@ -90,16 +94,27 @@ static enum batch_result apply(struct worker *worker, struct worker_partition *p
 	return result;
 }
 
+/* The server may speak another language, and texts are cut at a byte: the row and the header take printable ASCII. */
+static void make_plain(char *text)
+{
+	for (; *text != '\0'; text++)
+		if (*text < ' ' || *text > '~')
+			*text = '?';
+}
+
 static enum batch_result set_aside(struct worker *worker, struct worker_partition *partition, struct worker_item *item,
 				   unsigned attempts, struct err *err)
 {
 	struct worker_batch one = {
 		.topic = partition->topic, .partition = partition->partition, .items = item, .count = 1};
 	struct err reason = *err;
-	if (item->undecodable)
+	/* A worker that takes raw records fails at them for another reason. */
+	bool decode = item->undecodable && !worker->spec->takes_raw;
+	if (decode)
 		(void)err_set(&reason, ERR_INVALID, "%s", item->decode_error);
+	make_plain(reason.text);
 	const struct dead_letter_cause cause = {.reason = reason.text,
-						.error_class = item->undecodable ? "decode" : worker->item_error_class,
+						.error_class = decode ? "decode" : worker->item_error_class,
 						.attempts = attempts};
 	return dead_letter(worker, partition, &one, &cause, err);
 }
@@ -208,6 +223,14 @@ static void run(struct worker *worker, struct worker_partition *partition, const
 static bool same_partition(const struct kafka_record *a, const struct kafka_record *b)
 {
 	return a->partition == b->partition && (a->topic == b->topic || strcmp(a->topic, b->topic) == 0);
+}
+
+size_t batch_items_max(const struct worker *worker)
+{
+	_Static_assert(BATCH_ITEMS_MAX >> BATCH_HALVINGS_MAX == 0, "ends at one record");
+	assert(worker->batch_halvings <= BATCH_HALVINGS_MAX);
+	size_t max = (size_t)worker->config->batch_items_max >> worker->batch_halvings;
+	return max > 0 ? max : 1;
 }
 
 void batch_records(struct worker *worker, const struct kafka_record *records, size_t count)

@@ -6,6 +6,9 @@
  *   dl_reason dl_class                                why; "decode" or the SQLSTATE class
  *   dl_attempts dl_failed_at dl_worker                tries, RFC 3339, name/version of the worker
  *
+ * A record that does not fit into one message together with these goes without key, value and headers of its own, and
+ * `dl_cut` says so: it must not stop its partition, and stays to be read where it is.
+ *
  * The value may be kept: topics are secret-free by construction (promise 4).
  */
 #include <assert.h>
@@ -72,21 +75,34 @@ static bool producer_ready(struct worker *worker, struct err *err)
 	return worker->producer != NULL;
 }
 
+static bool send(struct worker *worker, const struct labels *labels, struct bytes key, struct bytes value,
+		 struct err *err)
+{
+	const struct kafka_message message = {.topic = labels->topic,
+					      .partition = -1,
+					      .key = key,
+					      .value = value,
+					      .headers = labels->headers,
+					      .header_count = labels->count};
+	return kafka_producer_send_wait(worker->producer, &message, DELIVERY_TIMEOUT_MS, err);
+}
+
 /* Whatever keeps Kafka from confirming is no fault of the item: it is tried again. */
 static bool publish(struct worker *worker, const struct kafka_record *record, const struct dead_letter_cause *cause,
 		    struct err *err)
 {
 	struct labels labels;
 	labels_fill(worker, record, cause, &labels);
-	const struct kafka_message message = {.topic = labels.topic,
-					      .partition = -1,
-					      .key = record->key,
-					      .value = record->value,
-					      .headers = labels.headers,
-					      .header_count = labels.count};
-	if (producer_ready(worker, err) &&
-	    kafka_producer_send_wait(worker->producer, &message, DELIVERY_TIMEOUT_MS, err))
-		return true;
+	if (producer_ready(worker, err)) {
+		if (send(worker, &labels, record->key, record->value, err))
+			return true;
+		if (err->code == ERR_TOO_LARGE || err->code == ERR_INVALID) {
+			labels.headers[OWN_HEADERS] = (struct event_header){"dl_cut", bytes_of("1")};
+			labels.count = OWN_HEADERS + 1;
+			if (send(worker, &labels, bytes_of(NULL), bytes_of(NULL), err))
+				return true;
+		}
+	}
 	err->code = ERR_UNAVAILABLE;
 	return err_context(err, "while publishing a dead letter");
 }

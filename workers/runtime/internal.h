@@ -19,6 +19,8 @@
 #include "workers/runtime/runtime.h"
 #include "workers/runtime/status.h"
 
+enum { BATCH_HALVINGS_MAX = 11 }; /* BATCH_ITEMS_MAX has eleven bits */
+
 enum partition_state {
 	PARTITION_READING,
 	PARTITION_REWIND,      /* records were dropped: its row must be read again, then the consumer sought (C3, C6) */
@@ -52,6 +54,7 @@ struct worker {
 	struct worker_partition partitions[WORKER_PARTITIONS_MAX];
 	size_t partition_count;
 	struct retry retry;           /* pending: partitions are paused, nothing is applied */
+	unsigned batch_halvings;      /* of batch_items_max, at most BATCH_HALVINGS_MAX */
 	struct worker_item *items;    /* BATCH_ITEMS_MAX */
 	struct kafka_record *records; /* BATCH_ITEMS_MAX */
 	char item_error_class[3];     /* SQLSTATE class of the last failure that was an item's fault */
@@ -73,6 +76,8 @@ void partitions_recover(struct worker *worker);
 void partitions_fenced(struct worker *worker, struct worker_partition *partition);
 /* C8: whether rows of partitions that stand still were moved by hand. */
 void partitions_look_for_resets(struct worker *worker);
+/* C6: the same thing may go well later. Asks pg_sqlstate, so before anything else is said to Postgres. */
+MUSTCHECK bool partitions_away(const struct worker *worker, const struct err *err);
 /* Sorts a failure: away (back off) or of no use to retry (the worker fails). */
 void partitions_failure(struct worker *worker, const struct err *err);
 
@@ -88,13 +93,16 @@ MUSTCHECK bool offsets_cluster(struct worker *worker, bool *changed, struct err 
 
 /* --- batch.c --- */
 
+/* How many records the next poll may bring: half as many after each failure and twice as many after each success, since
+ * a batch that a slow Postgres does not finish within its time would fail for ever. */
+size_t batch_items_max(const struct worker *worker);
 /* All records of one poll. */
 void batch_records(struct worker *worker, const struct kafka_record *records, size_t count);
 
 enum batch_result {
 	BATCH_DONE,
 	BATCH_FENCED,  /* C3 */
-	BATCH_AWAY,    /* 40, 57, 08, lost connections, time-outs: again later */
+	BATCH_AWAY,    /* partitions_away: again later */
 	BATCH_BY_ITEM, /* 22, 23, or it does not decode: the item's fault */
 	BATCH_FATAL
 };

@@ -22,10 +22,19 @@ static struct kafka_partition place_of(const struct worker_partition *partition)
 		.topic = partition->topic, .partition = partition->partition, .offset = partition->next_offset};
 }
 
-/* Away means: the same thing may go well later (C6). */
-static bool is_away(const struct err *err)
+bool partitions_away(const struct worker *worker, const struct err *err)
 {
-	return err->code == ERR_UNAVAILABLE || err->code == ERR_TIMEOUT;
+	static const char *const states[] = {
+		"25P03", /* idle_in_transaction_session_timeout: this process had stopped dead (api.worker_advance) */
+		"55P03", /* lock_timeout, where the role or the database has one */
+	};
+	if (err->code == ERR_UNAVAILABLE || err->code == ERR_TIMEOUT)
+		return true;
+	for (size_t i = 0; i < ARRAY_LEN(states); i++)
+		if (strcmp(pg_sqlstate(worker->pg), states[i]) == 0)
+			return true;
+	/* Insufficient resources: a full disk, no memory, too many locks. */
+	return strncmp(pg_sqlstate(worker->pg), "53", 2) == 0;
 }
 
 static void fail(struct worker *worker, const struct err *err)
@@ -37,18 +46,19 @@ static void fail(struct worker *worker, const struct err *err)
 	worker->failure = *err;
 }
 
-static void pause_all(struct worker *worker, bool paused)
+/* Returns whether all went well; the last failure is in err. */
+static bool pause_all(struct worker *worker, bool paused, struct err *err)
 {
+	bool good = true;
 	for (size_t i = 0; i < worker->partition_count; i++) {
 		struct worker_partition *partition = &worker->partitions[i];
 		struct kafka_partition place = place_of(partition);
-		struct err err;
 		if (partition->state == PARTITION_OUT_OF_RANGE)
 			continue;
-		if (!kafka_consumer_pause(worker->consumer, &place, paused, &err))
-			LOG(WARN, "pause_failed", F_TEXT("topic", partition->topic),
-			    F_I64("partition", partition->partition), F_ERR(&err));
+		if (!kafka_consumer_pause(worker->consumer, &place, paused, err))
+			good = false;
 	}
+	return good;
 }
 
 void partitions_back_off(struct worker *worker, const struct err *err)
@@ -56,17 +66,22 @@ void partitions_back_off(struct worker *worker, const struct err *err)
 	int64_t pause_ms =
 		retry_failed(&worker->retry, clock_mono_ns(worker->clock), worker->config->retry_backoff_max_ms);
 	LOG(WARN, "backing_off", F_I64("pause_ms", pause_ms), F_U64("failures", worker->retry.failures), F_ERR(err));
-	pause_all(worker, true);
+	/* What is not paused is read, dropped and read again: a waste, no loss. */
+	struct err unpaused;
+	if (!pause_all(worker, true, &unpaused))
+		LOG(WARN, "pause_failed", F_ERR(&unpaused));
 	for (size_t i = 0; i < worker->partition_count; i++)
 		if (worker->partitions[i].state == PARTITION_READING)
 			worker->partitions[i].state = PARTITION_REWIND;
+	if (worker->batch_halvings < BATCH_HALVINGS_MAX)
+		worker->batch_halvings++;
 	status_retry(worker->status);
 	status_away(worker->status, true);
 }
 
 void partitions_failure(struct worker *worker, const struct err *err)
 {
-	if (is_away(err))
+	if (partitions_away(worker, err))
 		partitions_back_off(worker, err);
 	else
 		fail(worker, err);
@@ -75,6 +90,7 @@ void partitions_failure(struct worker *worker, const struct err *err)
 /* Row first, then the consumer: what it reads from now on begins at the row's offset. */
 static bool rewind_one(struct worker *worker, struct worker_partition *partition, struct err *err)
 {
+	status_beat(worker->status, clock_mono_ns(worker->clock));
 	if (!offsets_read(worker, partition, err))
 		return false;
 	struct kafka_partition place = place_of(partition);
@@ -100,9 +116,14 @@ void partitions_recover(struct worker *worker)
 		partitions_failure(worker, &err);
 		return;
 	}
+	if (!pause_all(worker, false, &err)) {
+		/* A partition left paused would never be read again. */
+		err.code = ERR_UNAVAILABLE;
+		partitions_back_off(worker, &err);
+		return;
+	}
 	LOG(INFO, "going_on", F_U64("failures", worker->retry.failures));
-	retry_succeeded(&worker->retry);
-	pause_all(worker, false);
+	retry_resumed(&worker->retry);
 	status_away(worker->status, false);
 }
 
@@ -152,11 +173,14 @@ static bool on_assign(void *owner, struct kafka_partition *partitions, size_t co
 		struct worker_partition *added = &worker->partitions[before + i];
 		*added = (struct worker_partition){.topic = partitions[i].topic, .partition = partitions[i].partition};
 		assert(partitions_find(worker, added->topic, added->partition) == NULL);
+		status_beat(worker->status, clock_mono_ns(worker->clock));
 		if (!offsets_read(worker, added, &err))
 			goto away;
 		partitions[i].offset = added->next_offset;
 	}
 	worker->partition_count = before + count;
+	retry_succeeded(&worker->retry);
+	status_assigned(worker->status);
 	for (size_t i = 0; i < count; i++)
 		LOG(INFO, "assigned", F_TEXT("topic", partitions[i].topic), F_I64("partition", partitions[i].partition),
 		    F_I64("offset", partitions[i].offset));
@@ -189,6 +213,8 @@ static void on_out_of_range(void *owner, const struct kafka_partition *partition
 	bool changed = false;
 	if (found == NULL)
 		return;
+	/* Each of many partitions may wait for Kafka here within one turn of the loop. */
+	status_beat(worker->status, clock_mono_ns(worker->clock));
 	if (!offsets_cluster(worker, &changed, &err)) {
 		/* Not known whether it is the same cluster; the recovery seeks, and Kafka says it again. */
 		partitions_failure(worker, &err);

@@ -12,19 +12,24 @@ int64_t retry_failed(struct retry *retry, int64_t now_ns, int64_t max_ms)
 	if (pause_ms > max_ms)
 		pause_ms = max_ms;
 	retry->failures++;
+	retry->pending = true;
 	retry->due_ns = now_ns + pause_ms * NS_PER_MS;
 	return pause_ms;
 }
 
+void retry_resumed(struct retry *retry)
+{
+	retry->pending = false;
+}
+
 void retry_succeeded(struct retry *retry)
 {
-	retry->failures = 0;
-	retry->due_ns = 0;
+	*retry = (struct retry){0};
 }
 
 bool retry_pending(const struct retry *retry)
 {
-	return retry->failures > 0;
+	return retry->pending;
 }
 
 bool retry_waiting(const struct retry *retry, int64_t now_ns)

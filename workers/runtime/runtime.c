@@ -257,7 +257,7 @@ static void tick(struct worker *worker)
 static void turn(struct worker *worker)
 {
 	struct err err;
-	size_t count = 0, max = (size_t)worker->config->batch_items_max;
+	size_t count = 0;
 	int64_t now_ns = clock_mono_ns(worker->clock);
 	status_beat(worker->status, now_ns);
 	if (reload_asked) {
@@ -268,7 +268,8 @@ static void turn(struct worker *worker)
 		partitions_recover(worker);
 	int64_t left_ms = retry_left_ms(&worker->retry, clock_mono_ns(worker->clock));
 	int timeout_ms = left_ms > 0 && left_ms < POLL_MS ? (int)left_ms : POLL_MS;
-	if (!kafka_consumer_poll(worker->consumer, timeout_ms, worker->records, max, &count, &err)) {
+	if (!kafka_consumer_poll(worker->consumer, timeout_ms, worker->records, batch_items_max(worker), &count,
+				 &err)) {
 		worker->failure = err;
 		worker->failed = true;
 		return;
@@ -280,6 +281,9 @@ static void turn(struct worker *worker)
 
 static void worker_end(struct worker *worker)
 {
+	/* The admin listener goes on for a while; the topics' names go with the consumer. */
+	if (worker->status != NULL)
+		status_partitions(worker->status, NULL, 0);
 	/* C7: out of the group first, so that others take over while the rest is freed. */
 	kafka_consumer_close(worker->consumer, LEAVE_MS);
 	if (worker->state != NULL)

@@ -54,7 +54,7 @@ struct status {
 	struct metrics *metrics;
 	_Atomic uint64_t events[TYPE_COUNT][ARRAY_LEN(OUTCOMES)];
 	_Atomic uint64_t dead_letters[ARRAY_LEN(ERROR_CLASSES)];
-	atomic_bool started, away;
+	atomic_bool started, assigned, away;
 	_Atomic int64_t beat_ns;
 	pthread_mutex_t lock;
 	size_t partition_count; /* under lock, with partitions */
@@ -135,6 +135,11 @@ void status_started(struct status *status)
 	atomic_store_explicit(&status->started, true, memory_order_relaxed);
 }
 
+void status_assigned(struct status *status)
+{
+	atomic_store_explicit(&status->assigned, true, memory_order_relaxed);
+}
+
 void status_beat(struct status *status, int64_t now_ns)
 {
 	atomic_store_explicit(&status->beat_ns, now_ns, memory_order_relaxed);
@@ -167,6 +172,9 @@ bool status_ready(struct status *status, struct buf *reasons)
 	bool told = true;
 	if (!atomic_load_explicit(&status->started, memory_order_relaxed))
 		told = buf_append_text(reasons, "starting\n");
+	else if (!atomic_load_explicit(&status->assigned, memory_order_relaxed))
+		told = buf_append_text(
+			reasons, "no partitions assigned yet: the group is forming, or its topics are not there\n");
 	if (atomic_load_explicit(&status->away, memory_order_relaxed))
 		told = told && buf_append_text(reasons, "Postgres or Kafka is away: partitions are paused\n");
 	(void)pthread_mutex_lock(&status->lock);

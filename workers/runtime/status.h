@@ -16,7 +16,7 @@
 struct status;
 
 struct status_partition {
-	const char *topic; /* lives as long as the status */
+	const char *topic; /* lives until status_partitions replaces it */
 	int32_t partition;
 	int64_t next_offset;
 	int64_t high; /* the log's end; -1 unknown */
@@ -32,9 +32,11 @@ void status_dead_letter(struct status *status, const char *error_class);
 void status_fenced(struct status *status);
 void status_retry(struct status *status);
 void status_started(struct status *status);
-/* The loop turns. */
+/* The group gave this process its partitions, maybe none, and their offset rows were read (C1). */
+void status_assigned(struct status *status);
+/* The loop turns, or one of the many steps of a turn begins. */
 void status_beat(struct status *status, int64_t now_ns);
-/* It did within the last minute: longer than any wait of one turn. */
+/* It did within the last minute: longer than any wait between two beats. */
 MUSTCHECK bool status_alive(const struct status *status, int64_t now_ns);
 /* Postgres or Kafka is away since some retries. */
 void status_away(struct status *status, bool away);

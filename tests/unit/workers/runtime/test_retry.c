@@ -26,6 +26,23 @@ static void test_pauses_double_up_to_the_bound(void **state)
 	assert_int_equal(retry_failed(&retry, 0, 10), 10);
 }
 
+/* Why: C6; what fails again right after each recovery must not be tried every 20 ms for ever. How: pauses go on growing
+ * over resumptions, during which nothing is pending, until work went well. */
+static void test_a_resumption_is_no_success(void **state)
+{
+	(void)state;
+	struct retry retry = {0};
+	assert_int_equal(retry_failed(&retry, 0, 500), 20);
+	retry_resumed(&retry);
+	assert_false(retry_pending(&retry));
+	assert_false(retry_waiting(&retry, 0));
+	assert_int_equal(retry_left_ms(&retry, 0), 0);
+	assert_int_equal(retry_failed(&retry, 0, 500), 40);
+	assert_true(retry_pending(&retry));
+	retry_succeeded(&retry);
+	assert_int_equal(retry_failed(&retry, 0, 500), 20);
+}
+
 /* Why: the loop polls with what is left of the pause. How: the clock moves through one pause: waiting until it is due,
  * then pending and not waiting, and milliseconds left are rounded up, so that the loop never spins. */
 static void test_waiting_ends_when_due(void **state)
@@ -50,6 +67,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_pauses_double_up_to_the_bound),
+		cmocka_unit_test(test_a_resumption_is_no_success),
 		cmocka_unit_test(test_waiting_ends_when_due),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

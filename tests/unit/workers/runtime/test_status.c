@@ -30,6 +30,11 @@ static void test_ready_with_reasons(void **state)
 	assert_string_equal(buf_text(&text), "starting\n");
 	status_started(status);
 	buf_clear(&text);
+	assert_false(status_ready(status, &text));
+	assert_string_equal(buf_text(&text),
+			    "no partitions assigned yet: the group is forming, or its topics are not there\n");
+	status_assigned(status);
+	buf_clear(&text);
 	assert_true(status_ready(status, &text));
 	status_away(status, true);
 	const struct status_partition stands = {"watchpost.development.stripe", 3, 41, 100, true};
