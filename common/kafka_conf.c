@@ -197,6 +197,20 @@ int kafka_remaining_ms(int64_t deadline_ms)
 	return remaining > 0 ? (int)remaining : 0;
 }
 
+struct timespec kafka_after_ms(int ms)
+{
+	struct timespec at;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &at);
+	at.tv_sec += ms / 1000;
+	at.tv_nsec += (long)(ms % 1000) * 1000000;
+	if (at.tv_nsec >= 1000000000) {
+		at.tv_sec++;
+		at.tv_nsec -= 1000000000;
+	}
+	return at;
+}
+
 void kafka_rest_ms(int ms)
 {
 	struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
@@ -244,7 +258,7 @@ void kafka_client_destroy(rd_kafka_t *rk, int timeout_ms)
 void kafka_client_destroy_then(rd_kafka_t *rk, int timeout_ms, void (*then)(void *arg), void *arg)
 {
 	struct destruction *destruction = malloc(sizeof(*destruction));
-	struct timespec until;
+	struct timespec until = kafka_after_ms(timeout_ms);
 	pthread_t thread;
 	struct err err;
 
@@ -258,13 +272,6 @@ void kafka_client_destroy_then(rd_kafka_t *rk, int timeout_ms, void (*then)(void
 		LOG(WARN, "kafka_client_left", F_ERR(&err));
 		free(destruction);
 		return;
-	}
-	(void)clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += timeout_ms / 1000;
-	until.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
 	}
 	if (pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &until) == 0)
 		return;

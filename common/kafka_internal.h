@@ -9,6 +9,7 @@
 
 #include <librdkafka/rdkafka.h>
 #include <pthread.h>
+#include <time.h>
 
 #include "common/kafka.h"
 
@@ -42,6 +43,8 @@ MUSTCHECK bool kafka_thread_start(pthread_t *thread, void *(*run)(void *), void 
 
 /* CLOCK_MONOTONIC in milliseconds, for deadlines inside one call. */
 int64_t kafka_now_ms(void);
+/* CLOCK_MONOTONIC in ms from now, to wait until. */
+struct timespec kafka_after_ms(int ms);
 /* Milliseconds from now to the deadline, never negative. */
 int kafka_remaining_ms(int64_t deadline_ms);
 void kafka_rest_ms(int ms);

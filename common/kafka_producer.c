@@ -47,6 +47,7 @@ struct kafka_producer {
 	size_t topic_count;
 	size_t waiting_max;
 	void (*on_settled)(struct kafka_ticket *ticket);
+	struct kafka_instance_sink sink; /* of every instance: leads to on_settled, if there is one */
 
 	/* Senders hold it for reading, so an instance is not exchanged while one of them uses it. */
 	pthread_rwlock_t lock;
@@ -133,21 +134,10 @@ static void check(struct kafka_producer *producer, int patience_ms)
 	kafka_instance_unref(instance, 0);
 }
 
-static struct timespec after_ms(int ms)
-{
-	struct timespec at;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &at);
-	at.tv_nsec += (long)ms * 1000000;
-	at.tv_sec += at.tv_nsec / 1000000000;
-	at.tv_nsec %= 1000000000;
-	return at;
-}
-
 /* Waits for a suspicion, at most ms. false: stop. */
 static bool watch_wait(struct kafka_producer *producer, int ms, bool *suspected)
 {
-	struct timespec until = after_ms(ms);
+	struct timespec until = kafka_after_ms(ms);
 	bool go_on;
 
 	(void)pthread_mutex_lock(&producer->watch_mutex);
@@ -281,10 +271,8 @@ static void settle(struct kafka_producer *producer, uint64_t delivered, uint64_t
 {
 	uint64_t returned = delivered + failed;
 
-	if (delivered > 0)
-		count(&producer->delivered_total, delivered);
-	if (failed > 0)
-		count(&producer->failed_total, failed);
+	count(&producer->delivered_total, delivered);
+	count(&producer->failed_total, failed);
 	assert(atomic_load_explicit(&producer->waiting, memory_order_relaxed) >= returned);
 	(void)atomic_fetch_sub_explicit(&producer->waiting, (size_t)returned, memory_order_relaxed);
 }
@@ -299,14 +287,6 @@ static void take_settled(void *arg, struct kafka_ticket *ticket)
 	producer->on_settled(ticket);
 }
 
-static struct kafka_instance *make_instance(struct kafka_producer *producer, struct err *err)
-{
-	const struct kafka_instance_sink sink = {.take = producer->on_settled != NULL ? take_settled : NULL,
-						 .arg = producer};
-
-	return kafka_instance_new(producer->conf, producer->topics, producer->topic_count, sink, err);
-}
-
 struct kafka_producer *kafka_producer_new(const struct kafka_producer_options *options, struct err *err)
 {
 	struct kafka_producer *producer = calloc(1, sizeof(*producer));
@@ -319,10 +299,13 @@ struct kafka_producer *kafka_producer_new(const struct kafka_producer_options *o
 	init_locks(producer);
 	producer->waiting_max = options->waiting_max;
 	producer->on_settled = options->on_settled;
+	if (options->on_settled != NULL)
+		producer->sink = (struct kafka_instance_sink){.take = take_settled, .arg = producer};
 	producer->conf = make_conf(options, err);
 	if (producer->conf == NULL || !copy_topics(producer, options->topics, err))
 		goto fail;
-	producer->instance = make_instance(producer, err);
+	producer->instance =
+		kafka_instance_new(producer->conf, producer->topics, producer->topic_count, producer->sink, err);
 	if (producer->instance == NULL)
 		goto fail;
 	if (!kafka_thread_start(&producer->watcher, watch_main, producer, err))
@@ -426,7 +409,7 @@ static void replace(struct kafka_producer *producer, struct kafka_ticket_list *o
 
 	if (kafka_remaining_ms(producer->replace_at_ms) > 0)
 		return;
-	fresh = make_instance(producer, &err);
+	fresh = kafka_instance_new(producer->conf, producer->topics, producer->topic_count, producer->sink, &err);
 	if (fresh == NULL) {
 		LOG(ERROR, "kafka_producer_rebuild_failed", F_ERR(&err));
 		producer->replace_at_ms = kafka_now_ms() + REPLACE_RETRY_MS;

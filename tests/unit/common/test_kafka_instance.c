@@ -91,12 +91,45 @@ static void test_purge_fails_everything_soon(void **state)
 }
 
 static size_t taken;
+static size_t disorder;
+static int64_t last_offset;
 
 static void take(void *arg, struct kafka_ticket *ticket)
 {
 	assert_ptr_equal(arg, &taken);
 	assert_int_equal(ticket->delivery, KAFKA_DELIVERY_DONE);
+	disorder += ticket->offset != last_offset + 1;
+	last_offset = ticket->offset;
 	taken++;
+}
+
+/* Why: a sink must have the tickets of a partition in order; and librdkafka "acknowledges" a message that it refuses,
+ * which the result of the send has said already. How: offsets rise by one; a partition that there is not. */
+static void test_a_sink_has_order_and_no_refusals(void **state)
+{
+	struct mock_kafka *mock = mock_kafka_start(1);
+	const struct kafka_message nowhere = {.topic = topic, .partition = 7, .value = bytes_of("v")};
+	struct kafka_ticket tickets[COUNT], refused;
+	struct kafka_ticket_list out = {0};
+	struct kafka_instance_signs signs = {0};
+	struct kafka_instance *instance;
+
+	(void)state;
+	taken = disorder = 0;
+	last_offset = -1;
+	mock_kafka_topic(mock, topic, 1, 1);
+	instance = make(mock, topic, (struct kafka_instance_sink){.take = take, .arg = &taken});
+	send_some(instance, tickets);
+	for (int i = 0; i < 100 && kafka_instance_waiting(instance) > 0; i++)
+		kafka_instance_serve(instance, 20, &out, &signs);
+	assert_int_equal(kafka_instance_send(instance, &nowhere, &refused), KAFKA_SEND_REFUSED);
+	assert_int_equal(kafka_instance_waiting(instance), 0);
+	kafka_instance_abandon(instance, "gone", &out); /* the last call of the sink has returned */
+	assert_null(out.head);
+	assert_int_equal(taken, COUNT);
+	assert_int_equal(disorder, 0);
+	kafka_instance_unref(instance, 2000);
+	mock_kafka_stop(mock);
 }
 
 /* Why: tickets that were given up may be freed while librdkafka still has their messages: what it says of them later
@@ -163,6 +196,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_abandon_gives_everything_back_in_order),
 		cmocka_unit_test(test_purge_fails_everything_soon),
+		cmocka_unit_test(test_a_sink_has_order_and_no_refusals),
 		cmocka_unit_test(test_a_sink_gets_nothing_after_abandon),
 		cmocka_unit_test(test_probe_wants_topics_that_can_be_written),
 	};

@@ -486,43 +486,6 @@ static void test_every_ticket_is_settled_once(void **state)
 	assert_true(atomic_load(&settled) > 0);
 }
 
-/* Why: on_settled must keep the order of one partition. How: it counts offsets that do not rise. */
-static int64_t last_offset;
-static size_t disorder;
-
-static void watch_order(struct kafka_ticket *ticket)
-{
-	disorder += ticket->offset != last_offset + 1;
-	last_offset = ticket->offset;
-	(void)atomic_fetch_add(&settled, 1);
-}
-
-static void test_settled_in_order(void **state)
-{
-	enum { COUNT = 1000 };
-	struct kafka_ticket *tickets = calloc(COUNT, sizeof(*tickets));
-	struct fixture f;
-	struct kafka_producer_stats stats;
-
-	(void)state;
-	assert_non_null(tickets);
-	on_settled = watch_order;
-	last_offset = -1;
-	f = start(1, WAITING_MAX);
-	for (size_t i = 0; i < COUNT; i++)
-		assert_int_equal(send_one(f.producer, &tickets[i]), KAFKA_SEND_QUEUED);
-	stop(&f); /* it flushes */
-	assert_int_equal(atomic_load(&settled), COUNT);
-	assert_int_equal(disorder, 0);
-	free(tickets);
-	f = start(1, WAITING_MAX);
-	assert_int_equal(send_to(f.producer, PARTITIONS + 3, "key", &(struct kafka_ticket){0}), KAFKA_SEND_REFUSED);
-	assert_int_equal(atomic_load(&settled), COUNT); /* the result of the send says it, nobody else */
-	kafka_producer_stats(f.producer, &stats);
-	assert_int_equal(stats.waiting, 0);
-	stop(&f);
-}
-
 static int reset(void **state)
 {
 	(void)state;
@@ -610,7 +573,6 @@ int main(void)
 		cmocka_unit_test(test_fatal_error_rebuilds),
 		cmocka_unit_test_setup(test_every_ticket_comes_back_once, reset),
 		cmocka_unit_test_setup_teardown(test_every_ticket_is_settled_once, reset, reset),
-		cmocka_unit_test_setup_teardown(test_settled_in_order, reset, reset),
 		cmocka_unit_test(test_close_gives_everything_back),
 		cmocka_unit_test(test_close_flushes),
 		cmocka_unit_test(test_send_wait),
