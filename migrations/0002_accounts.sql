@@ -112,7 +112,9 @@ $$;
 comment on function api.account_show(text) is 'One account; WP404 when there is none.';
 grant execute on function api.account_show(text) to watchpost_ctl;
 
-create function api.account_link(p_account_id text, p_stripe_customer_id text, p_replace boolean) returns text
+create function api.account_link(
+    p_account_id text, p_stripe_customer_id text, p_replace boolean, p_require_subscription boolean, p_past_due_active boolean
+) returns text
     language plpgsql volatile security definer
     set search_path = pg_catalog, wp, pg_temp
 as $$
@@ -121,6 +123,9 @@ declare
 begin
     case outcome
         when 'linked', 'unchanged' then
+            if p_require_subscription then
+                perform wp.account_states_settle(array[p_account_id], p_past_due_active);
+            end if;
             return outcome;
         when 'account_unknown' then
             raise exception 'there is no such account' using errcode = 'WP404';
@@ -131,10 +136,11 @@ begin
     end case;
 end
 $$;
-comment on function api.account_link(text, text, boolean) is
-    'Links an account to a Stripe customer; returns linked or unchanged. WP404: no such account. WP409: the customer '
-    'belongs to another account, or the account has another customer and p_replace is false.';
-grant execute on function api.account_link(text, text, boolean) to watchpost_ctl;
+comment on function api.account_link(text, text, boolean, boolean, boolean) is
+    'Links an account to a Stripe customer and, where an account needs a subscription, settles its state (wp.account_states_settle '
+    'comes with 0004); returns linked or unchanged. WP404: no such account. WP409: the customer belongs to another account, or the '
+    'account has another customer and p_replace is false.';
+grant execute on function api.account_link(text, text, boolean, boolean, boolean) to watchpost_ctl;
 
 -- --- what operators read -------------------------------------------------------------------------------------------
 

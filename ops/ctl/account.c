@@ -5,7 +5,7 @@
 #include "common/id.h"
 #include "ops/ctl/commands.h"
 
-enum { PARAMETERS_MAX = 3 };
+enum { PARAMETERS_MAX = 5 };
 
 #define ACCOUNT_COLUMNS                                                                                                \
 	"account_id, name, state, stripe_customer_id, "                                                                \
@@ -137,8 +137,10 @@ static bool link_account(struct ctl *ctl, const char *id, const char *customer, 
 	pg_params_text(params, id);
 	pg_params_text(params, customer);
 	pg_params_bool(params, ctl_switch(ctl, "replace"));
+	pg_params_bool(params, ctl_config(ctl)->require_subscription);
+	pg_params_bool(params, ctl_config(ctl)->past_due_active);
 	if (pg != NULL)
-		result = pg_call(pg, "select $1, $2, api.account_link($1::text, $2::text, $3)", params, err);
+		result = pg_call(pg, "select $1, $2, api.account_link($1::text, $2::text, $3, $4, $5)", params, err);
 	pg_params_free(params);
 	if (result == NULL)
 		return false;

@@ -246,6 +246,25 @@ def test_account_commands(cluster):
     assert made["account_id"] in cluster.ctl("account", "list").stdout
 
 
+def test_linking_settles_the_state(cluster):
+    # Where an account needs a subscription, an operator's link decides at once, in the same transaction; no event has to come first.
+    account = json.loads(cluster.ctl("account", "create", "Settled", "--json").stdout)["account_id"]
+
+    def link(require):
+        cluster.ctl("account", "link", account, "--customer", "cus_settled", "--require-subscription", require)
+        return cluster.query("select state from report.accounts where account_id = %s", [account])[0][0]
+
+    assert link("off") == "active"
+    assert link("on") == "suspended"
+    cluster.query("""insert into wp.subscriptions (stripe_subscription_id, stripe_customer_id, status, cancel_at_period_end, livemode,
+        needs_refresh, event_s, merge_state)
+        values ('sub_settled', 'cus_settled', 'active', false, false, false, 1, decode(repeat('01', 28), 'hex'))""")
+    try:
+        assert link("on") == "active"
+    finally:
+        cluster.query("delete from wp.subscriptions where stripe_subscription_id = 'sub_settled'")
+
+
 def test_account_link_refuses_conflicts(cluster):
     # One customer pays for one account, and a link is not moved by a slip. Each refusal has its exit status and text.
     first = json.loads(cluster.ctl("account", "create", "One", "--json").stdout)["account_id"]
@@ -271,7 +290,7 @@ def test_account_link_races(cluster):
 
     def link(account):
         try:
-            return cluster.query("select api.account_link(%s, 'cus_race', false)", [account], role="watchpost_ctl")[0][0]
+            return cluster.query("select api.account_link(%s, 'cus_race', false, false, true)", [account], role="watchpost_ctl")[0][0]
         except psycopg2.Error as error:
             return error.pgcode
 
