@@ -7,7 +7,8 @@
  *   dl_attempts dl_failed_at dl_worker                tries, RFC 3339, name/version of the worker
  *
  * A record that does not fit into one message together with these goes without key, value and headers of its own, and
- * `dl_cut` says so: it must not stop its partition, and stays to be read where it is.
+ * `dl_cut` says so: it must not stop its partition, and stays to be read where it is. `dl_redrives` is no header of
+ * ours: `watchpostctl dead-letter redrive` puts it on what it sends again, and counts by it (its loop guard).
  *
  * The value may be kept: topics are secret-free by construction (promise 4).
  */
