@@ -179,28 +179,32 @@ def test_canaries_in_every_field_of_every_resource(kafka, ingress):
 
 # --- what is refused
 
-NOW = int(time.time())
 BODY = event("refused")
-REFUSED = {
-    "signature_missing": [None, ""],
-    "signature_malformed": ["I'm not even a real signature header", sign(BODY) + ","],
-    "signature_time_missing": ["v1=" + sign(BODY).split("v1=")[1]],
-    "signature_time_bad": [sign(BODY) + ",t=1", "t=-1,v1=00", "t=99999999999999999999,v1=00"],
-    "signature_no_scheme": [sign(BODY).replace("v1=", "v0=")],
-    "signature_too_many": [sign(BODY).replace(",v1=", ",v1=x" * 16 + ",v1=")],
-    "signature_too_long": ["t=1," + "x" * 4096],
-    "signature_too_old": [sign(BODY, t=NOW - 10000)],
-    "signature_too_new": [sign(BODY, t=NOW + 10000)],
-    "signature_wrong": [sign(BODY, "whsec_other"), sign(BODY + b" "), sign(BODY).upper().replace("T=", "t=").replace("V1", "v1"),
-                        sign(BODY)[:-1]],
-}
+
+
+def refused():
+    """Reason -> signatures that are refused for it, made now: they are too old or too new by the clock of the test that sends them."""
+    now = int(time.time())
+    return {
+        "signature_missing": [None, ""],
+        "signature_malformed": ["I'm not even a real signature header", sign(BODY) + ","],
+        "signature_time_missing": ["v1=" + sign(BODY).split("v1=")[1]],
+        "signature_time_bad": [sign(BODY) + ",t=1", "t=-1,v1=00", "t=99999999999999999999,v1=00"],
+        "signature_no_scheme": [sign(BODY).replace("v1=", "v0=")],
+        "signature_too_many": [sign(BODY).replace(",v1=", ",v1=x" * 16 + ",v1=")],
+        "signature_too_long": ["t=1," + "x" * 4096],
+        "signature_too_old": [sign(BODY, t=now - 10000)],
+        "signature_too_new": [sign(BODY, t=now + 10000)],
+        "signature_wrong": [sign(BODY, "whsec_other"), sign(BODY + b" "), sign(BODY).upper().replace("T=", "t=").replace("V1", "v1"),
+                            sign(BODY)[:-1]],
+    }
 
 
 def test_every_bad_signature_gets_the_same_answer(kafka, ingress):
     # One body for all faults, the true reason in the log and the metric, nothing in Kafka.
     before = total(kafka)
     bodies = set()
-    for reason, signatures in REFUSED.items():
+    for reason, signatures in refused().items():
         series = f'watchpost_signature_failures_total{{reason="{reason}"}}'
         for n, signature in enumerate(signatures):
             answer = ingress.post(BODY, signature)
