@@ -188,6 +188,7 @@ def test_postgres_goes_away_and_comes_back(own_system):
             time.sleep(0.1)
             if part < 3:
                 system.postgres.kill()
+                system.send(*stream(200, f"during{part}"))  # a worker that was done already has something to fail at
                 audit.wait_for("backing_off", part + 1)
                 wait_until(lambda: audit.get("/readyz")[0] == 503, "not ready")
                 assert audit.get("/healthz")[0] == 200
