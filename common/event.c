@@ -1,6 +1,7 @@
 #include "common/event.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "common/utf8.h"
@@ -12,10 +13,20 @@ enum { HEADER_TEXT_BYTES_MAX = 255 }; /* ce_id is the longest: a Stripe id */
 _Static_assert(HEADER_TEXT_BYTES_MAX >= STRIPE_ID_BYTES_MAX, "an event's id may be a Stripe id");
 _Static_assert(EVENT_TYPE_BYTES_MAX <= HEADER_TEXT_BYTES_MAX, "a type's name is bound more tightly");
 
-/* The order on the wire; readers take any. */
-enum header { SPECVERSION_AT, ID_AT, TYPE_AT, SOURCE_AT, TIME_AT, DATASCHEMA_AT, CONTENT_TYPE_AT, HEADER_COUNT };
+/* The order on the wire; readers take any. The last may be absent. */
+enum header {
+	SPECVERSION_AT,
+	ID_AT,
+	TYPE_AT,
+	SOURCE_AT,
+	TIME_AT,
+	DATASCHEMA_AT,
+	CONTENT_TYPE_AT,
+	SEQUENCE_AT,
+	HEADER_COUNT
+};
 static const char *const header_names[] = {
-	"ce_specversion", "ce_id", "ce_type", "ce_source", "ce_time", "ce_dataschema", "content-type",
+	"ce_specversion", "ce_id", "ce_type", "ce_source", "ce_time", "ce_dataschema", "content-type", "ce_sequence",
 };
 _Static_assert(ARRAY_LEN(header_names) == HEADER_COUNT, "a name per header");
 _Static_assert((int)HEADER_COUNT <= EVENT_HEADERS_MAX, "ours fit into struct event_headers");
@@ -23,7 +34,10 @@ _Static_assert((int)HEADER_COUNT <= EVENT_HEADERS_MAX, "ours fit into struct eve
 void event_headers_write(const struct event_head *head, struct event_headers *out)
 {
 	assert(head->id.len > 0 && head->type.len > 0 && head->source.len > 0 && head->dataschema.len > 0);
+	assert(head->sequence >= 0);
 	clock_format_ms(head->time_ms, out->time_text);
+	int len = snprintf(out->sequence_text, sizeof(out->sequence_text), "%" PRId64, head->sequence);
+	assert(len > 0 && (size_t)len < sizeof(out->sequence_text));
 	const struct bytes values[HEADER_COUNT] = {
 		[SPECVERSION_AT] = bytes_of(SPECVERSION),
 		[ID_AT] = head->id,
@@ -32,10 +46,11 @@ void event_headers_write(const struct event_head *head, struct event_headers *ou
 		[TIME_AT] = bytes_of(out->time_text),
 		[DATASCHEMA_AT] = head->dataschema,
 		[CONTENT_TYPE_AT] = bytes_of(CONTENT_TYPE),
+		[SEQUENCE_AT] = bytes_make(out->sequence_text, (size_t)len),
 	};
-	for (size_t i = 0; i < HEADER_COUNT; i++)
+	out->count = head->sequence > 0 ? HEADER_COUNT : SEQUENCE_AT;
+	for (size_t i = 0; i < out->count; i++)
 		out->items[i] = (struct event_header){.name = header_names[i], .value = values[i]};
-	out->count = HEADER_COUNT;
 }
 
 /* --- reading ------------------------------------------------------------------------------------ */
@@ -81,6 +96,28 @@ static bool read_time(struct bytes value, int64_t *time_ms, struct err *err)
 	return clock_parse_ms(text, time_ms) || wrong(TIME_AT, "not an RFC 3339 time", err);
 }
 
+/* One form per number, so that readers of other make may compare texts. */
+static bool read_sequence(struct bytes value, int64_t *sequence, struct err *err)
+{
+	int64_t number = 0;
+
+	if (value.data == NULL) {
+		*sequence = 0;
+		return true;
+	}
+	if (value.len == 0 || (value.len > 1 && value.data[0] == '0'))
+		return wrong(SEQUENCE_AT, "not a decimal number", err);
+	for (size_t i = 0; i < value.len; i++) {
+		if (value.data[i] < '0' || value.data[i] > '9')
+			return wrong(SEQUENCE_AT, "not a decimal number", err);
+		if (__builtin_mul_overflow(number, 10, &number) ||
+		    __builtin_add_overflow(number, value.data[i] - '0', &number))
+			return wrong(SEQUENCE_AT, "too large", err);
+	}
+	*sequence = number;
+	return true;
+}
+
 bool event_head_read(const struct event_header *headers, size_t count, struct event_head *out, struct err *err)
 {
 	struct bytes values[HEADER_COUNT] = {0};
@@ -88,7 +125,7 @@ bool event_head_read(const struct event_header *headers, size_t count, struct ev
 	assert(count == 0 || headers != NULL);
 	if (!gather(headers, count, values, err))
 		return false;
-	for (size_t k = 0; k < HEADER_COUNT; k++) {
+	for (size_t k = 0; k < SEQUENCE_AT; k++) {
 		size_t bytes_max = k == TYPE_AT ? EVENT_TYPE_BYTES_MAX : HEADER_TEXT_BYTES_MAX;
 		if (!check_text((enum header)k, values[k], bytes_max, err))
 			return false;
@@ -97,8 +134,8 @@ bool event_head_read(const struct event_header *headers, size_t count, struct ev
 		return wrong(SPECVERSION_AT, "not " SPECVERSION, err);
 	if (!bytes_equal_text(values[CONTENT_TYPE_AT], CONTENT_TYPE))
 		return wrong(CONTENT_TYPE_AT, "not " CONTENT_TYPE, err);
-	int64_t time_ms;
-	if (!read_time(values[TIME_AT], &time_ms, err))
+	int64_t time_ms = 0, sequence = 0;
+	if (!read_time(values[TIME_AT], &time_ms, err) || !read_sequence(values[SEQUENCE_AT], &sequence, err))
 		return false;
 	*out = (struct event_head){
 		.id = values[ID_AT],
@@ -106,6 +143,7 @@ bool event_head_read(const struct event_header *headers, size_t count, struct ev
 		.source = values[SOURCE_AT],
 		.dataschema = values[DATASCHEMA_AT],
 		.time_ms = time_ms,
+		.sequence = sequence,
 	};
 	return true;
 }

@@ -2,9 +2,10 @@
  * Events on the wire: CloudEvents Kafka protocol binding 1.0.2, binary content mode.
  * (github.com/cloudevents/spec, bindings/kafka-protocol-binding.md)
  *
- * Attributes are record headers: ce_specversion, ce_id, ce_type, ce_source, ce_time, ce_dataschema
- * and content-type = application/msgpack; the value is a msgpack map from field name to value. The
- * payload structs, their encoders and decoders are generated from schemas/ into build/gen/events.h.
+ * Attributes are record headers: ce_specversion, ce_id, ce_type, ce_source, ce_time, ce_dataschema,
+ * content-type = application/msgpack, and ce_sequence on events that are numbered; the value is a msgpack map from
+ * field name to value. The payload structs, their encoders and decoders are generated from schemas/ into
+ * build/gen/events.h.
  *
  * Owns: nothing. Decoded strings are views into the record's value or headers.
  * Thread: any. Errors: ERR_INVALID naming the field ("field status: missing").
@@ -32,16 +33,21 @@ struct event_head {
 	struct bytes source;     /* ce_source, "//watchpost.systems/<environment>/<program>" */
 	struct bytes dataschema; /* ce_dataschema, "urn:watchpost:schema:<type>:<version>" */
 	int64_t time_ms;         /* ce_time, RFC 3339 on the wire */
+	int64_t sequence;        /* ce_sequence, decimal on the wire: the outbox's number of this event, from 1 without
+				    gaps per topic and key; 0: not numbered, no header */
 };
+
+enum { EVENT_SEQUENCE_BYTES = 20 }; /* the 19 digits of INT64_MAX and a NUL */
 
 /* Storage for the text forms of a head's headers; lives until the record was sent. */
 struct event_headers {
 	struct event_header items[EVENT_HEADERS_MAX];
 	size_t count;
 	char time_text[CLOCK_TEXT_BYTES];
+	char sequence_text[EVENT_SEQUENCE_BYTES];
 };
 
-/* Lays out the seven headers. The views of `head` must outlive `out`. */
+/* Lays out the seven headers, and ce_sequence as the eighth. The views of `head` must outlive `out`. */
 void event_headers_write(const struct event_head *head, struct event_headers *out);
 
 /* Finds and checks the attributes of a received record; unknown headers are passed over. */

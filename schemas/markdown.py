@@ -39,6 +39,7 @@ HEADERS = """\
 | `ce_source` | who made it: `//watchpost.systems/<environment>/<program>` |
 | `ce_time` | when it happened, RFC 3339 in UTC with milliseconds |
 | `ce_dataschema` | `urn:watchpost:schema:<type>:<version>` |
+| `ce_sequence` | the event's number among those of its topic and key, decimal from 1 without gaps, on records that the outbox published; readers drop what is not the next number. Absent: not numbered |
 | `content-type` | `application/msgpack` |
 """
 

@@ -6,13 +6,13 @@
 
 #include "common/event_pull.h"
 
-enum { VALUES_MAX = 16, NUMBER_BYTES = 24 };
+enum { VALUES_MAX = 24, NUMBER_BYTES = 24 };
 
 /* What a line may show, in this order. Ids, words of closed lists and numbers: nothing that a person typed. */
 static const char *const SHOWN[] = {
-	"stripe_type", "subscription", "status",   "previous_status", "cancel_at_period_end",
-	"mode",        "decision_id",  "decision", "reason_code",     "amount",
-	"currency",    "agent_id",     "state",    "livemode",
+	"stripe_type", "subscription", "status",      "previous_status", "cancel_at_period_end", "mode",   "kind",
+	"change",      "cause",        "decision_id", "decision",        "reason_code",          "amount", "currency",
+	"agent_id",    "token_prefix", "state",       "livemode",        "access_number",
 };
 _Static_assert(ARRAY_LEN(SHOWN) <= VALUES_MAX, "room for each");
 

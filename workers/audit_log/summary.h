@@ -10,7 +10,8 @@
 #include "common/bytes.h"
 #include "common/err.h"
 
-enum { SUMMARY_TEXT_BYTES_MAX = 200, SUMMARY_COLUMN_BYTES_MAX = 64 };
+/* The longest column is an actor: "operator:" and a role's name, 9 + 63. */
+enum { SUMMARY_TEXT_BYTES_MAX = 200, SUMMARY_COLUMN_BYTES_MAX = 80 };
 
 struct summary {
 	struct bytes account;  /* empty: not told */

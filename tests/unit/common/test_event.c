@@ -66,6 +66,52 @@ static void test_read_back(void **state)
 	assert_true(bytes_equal(after.source, before.source));
 	assert_true(bytes_equal(after.dataschema, before.dataschema));
 	assert_int_equal(after.time_ms, before.time_ms);
+	assert_int_equal(after.sequence, 0);
+}
+
+/* Why: readers of access events drop what is not the next number, so the number is there exactly as it was given, and
+ * events without one have no header. How: the smallest and the largest are written and read back, and nothing else
+ * about the record changes; then every form that is not the one form of a number. */
+static void test_sequence(void **state)
+{
+	(void)state;
+	static const char *const bad[] = {"",
+					  " 1",
+					  "+1",
+					  "-1",
+					  "01",
+					  "00",
+					  "1.0",
+					  "1 ",
+					  "0x1",
+					  "1e3",
+					  "a",
+					  "9223372036854775808",
+					  "18446744073709551617"};
+	struct event_head before = sample();
+	struct event_head after;
+	struct event_headers headers;
+	struct err err;
+	for (int64_t number = 1;; number = INT64_MAX) {
+		before.sequence = number;
+		event_headers_write(&before, &headers);
+		assert_int_equal(headers.count, 8);
+		assert_string_equal(headers.items[7].name, "ce_sequence");
+		assert_true(bytes_equal_text(headers.items[7].value, number == 1 ? "1" : "9223372036854775807"));
+		assert_true(event_head_read(headers.items, headers.count, &after, &err));
+		assert_int_equal(after.sequence, number);
+		assert_int_equal(after.time_ms, before.time_ms);
+		if (number == INT64_MAX)
+			break;
+	}
+	headers.items[7].value = bytes_of("0");
+	assert_true(event_head_read(headers.items, headers.count, &after, &err));
+	assert_int_equal(after.sequence, 0);
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		headers.items[7].value = bytes_of(bad[i]);
+		assert_false(event_head_read(headers.items, headers.count, &after, &err));
+		assert_non_null(strstr(err.text, "header ce_sequence: "));
+	}
 }
 
 /* Reads the sample with one header's value replaced; returns the error's text, "" when it was taken. */
@@ -140,10 +186,8 @@ static void test_names(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_write),
-		cmocka_unit_test(test_read_back),
-		cmocka_unit_test(test_read_refuses),
-		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_write),        cmocka_unit_test(test_read_back), cmocka_unit_test(test_sequence),
+		cmocka_unit_test(test_read_refuses), cmocka_unit_test(test_names),
 	};
 	return cmocka_run_group_tests_name("event", tests, NULL, NULL);
 }

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "common/buf.h"
+#include "events.h"
 #include "workers/audit_log/summary.h"
 
 static void put_text(struct buf *b, const char *text)
@@ -64,7 +65,7 @@ static void test_columns(void **state)
 	static const char *const pairs[] = {"actor", "owner_1", "agent_id", "agt_1", "account_id", "acct_1", NULL};
 	static const char *const agent[] = {
 		"agent_id", "agt_1", "customer",
-		"cus_0123456789012345678901234567890123456789012345678901234567890123456789", NULL};
+		"cus_01234567890123456789012345678901234567890123456789012345678901234567890123456789", NULL};
 	struct buf b;
 	struct summary s;
 	summarise("watchpost.access.granted", pairs, &b, &s);
@@ -74,6 +75,56 @@ static void test_columns(void **state)
 	summarise("watchpost.access.granted", agent, &b, &s);
 	assert_true(bytes_equal_text(s.actor, "agt_1"));
 	assert_int_equal(s.customer.len, 0);
+	buf_free(&b);
+}
+
+/* Why: the ledger says who changed what for whom, and never what a person or a model typed (promise 4). How: an access
+ * event and an agent's report as their generated encoders write them, with names, reasons and text in them. */
+static void test_agents_and_access(void **state)
+{
+	(void)state;
+	static const char changed[] =
+		"change=revoked cause=operator agent_id=agt_1 token_prefix=wp_ABCDE access_number=7";
+	static const char reported[] = "kind=purchase.failed decision_id=dec_1 amount=1250 currency=usd agent_id=agt_1";
+	const struct event_access_agent change = {.account_id = bytes_of("acct_1"),
+						  .agent_id = bytes_of("agt_1"),
+						  .agent_name = bytes_of("Jane's agent"),
+						  .has_agent_name = true,
+						  .token_prefix = bytes_of("wp_ABCDE"),
+						  .has_token_prefix = true,
+						  .change = bytes_of("revoked"),
+						  .cause = bytes_of("operator"),
+						  .actor = bytes_of("operator:jane"),
+						  .reason = bytes_of("lost"),
+						  .has_reason = true,
+						  .access_number = 7,
+						  .has_access_number = true};
+	const struct event_agent_report report = {.account_id = bytes_of("acct_1"),
+						  .agent_id = bytes_of("agt_1"),
+						  .kind = bytes_of("purchase.failed"),
+						  .received_at_ms = 1700000000000,
+						  .decision_id = bytes_of("dec_1"),
+						  .has_decision_id = true,
+						  .amount = 1250,
+						  .has_amount = true,
+						  .currency = bytes_of("usd"),
+						  .has_currency = true,
+						  .text = bytes_of("declined"),
+						  .has_text = true};
+	struct buf b;
+	struct summary s;
+	struct err err;
+	buf_init(&b, 4096);
+	assert_true(event_access_agent_encode(&change, &b));
+	assert_true(summary_make(bytes_of("watchpost.access.agent"), buf_bytes(&b), &s, &err));
+	assert_true(bytes_equal_text(bytes_make(s.text, s.text_len), changed));
+	assert_true(bytes_equal_text(s.account, "acct_1"));
+	assert_true(bytes_equal_text(s.actor, "operator:jane"));
+	buf_clear(&b);
+	assert_true(event_agent_report_encode(&report, &b));
+	assert_true(summary_make(bytes_of("watchpost.agent.report"), buf_bytes(&b), &s, &err));
+	assert_true(bytes_equal_text(bytes_make(s.text, s.text_len), reported));
+	assert_true(bytes_equal_text(s.actor, "agt_1"));
 	buf_free(&b);
 }
 
@@ -115,6 +166,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_only_listed_words_are_shown),
 		cmocka_unit_test(test_columns),
+		cmocka_unit_test(test_agents_and_access),
 		cmocka_unit_test(test_the_line_is_bounded),
 		cmocka_unit_test(test_broken_values),
 	};
