@@ -138,9 +138,10 @@ static bool link_account(struct ctl *ctl, const char *id, const char *customer, 
 	pg_params_text(params, customer);
 	pg_params_bool(params, ctl_switch(ctl, "replace"));
 	pg_params_bool(params, ctl_config(ctl)->require_subscription);
-	pg_params_bool(params, ctl_config(ctl)->past_due_active);
+	pg_params_i64(params, ctl_config(ctl)->past_due_grace_h);
 	if (pg != NULL)
-		result = pg_call(pg, "select $1, $2, api.account_link($1::text, $2::text, $3, $4, $5)", params, err);
+		result = pg_call(pg, "select $1, $2, api.account_link($1::text, $2::text, $3, $4, $5::integer)", params,
+				 err);
 	pg_params_free(params);
 	if (result == NULL)
 		return false;

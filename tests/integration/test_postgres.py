@@ -133,7 +133,11 @@ def test_functions_are_shared_between_programs_only_on_purpose(cluster):
         where n.nspname = 'api' and a.grantee::regrole::text = any(%s) group by p.oid having count(*) > 1""",
                                 [list(LOGIN_ROLES)]))
     assert shared.pop("environment") == sorted(LOGIN_ROLES)
-    on_purpose = {"subscription_refresh_write": ["watchpost_ctl", "watchpost_subscription_sync"]}  # stripe reconcile
+    on_purpose = {
+        "subscription_refresh_write": ["watchpost_ctl", "watchpost_subscription_sync"],  # stripe reconcile
+        "outbox_depth": ["watchpost_ctl", "watchpost_outbox_relay"],  # status
+        "access_in_force": ["watchpost_ctl", "watchpost_ingress", "watchpost_revocation_fanout"],  # whoever revokes waits
+    }
     for name, roles in shared.items():
         if name.startswith("worker_"):
             assert not {"watchpost_ingress", "watchpost_ctl"} & set(roles), (name, roles)
@@ -290,7 +294,7 @@ def test_account_link_races(cluster):
 
     def link(account):
         try:
-            return cluster.query("select api.account_link(%s, 'cus_race', false, false, true)", [account], role="watchpost_ctl")[0][0]
+            return cluster.query("select api.account_link(%s, 'cus_race', false, false, 168)", [account], role="watchpost_ctl")[0][0]
         except psycopg2.Error as error:
             return error.pgcode
 
@@ -389,7 +393,7 @@ def test_file_that_commits_is_refused(fresh, folder):
     assert versions(fresh) == list(range(1, number))
 
 
-@pytest.mark.parametrize("name,text", [("0009_gap.sql", "select 1;"), ("0002_twice.sql", "select 1;"),
+@pytest.mark.parametrize("name,text", [("0900_gap.sql", "select 1;"), ("0002_twice.sql", "select 1;"),
                                        ("new.sql", "select 1;"), ("0006_NUL.sql", "select 1;\0drop"), ("0006_.sql", "x")])
 def test_bad_folder_is_refused(fresh, folder, name, text):
     # Two branches that both made 0006, a lost file, a wrong name: found before the database is touched.

@@ -69,10 +69,11 @@ static bool write_answer(struct refresh *refresh, const struct stripe_subscripti
 	one_i64(params, PG_ARRAY_BOOL, s->livemode);
 	one_i64(params, PG_ARRAY_I64, s->created_s);
 	pg_params_bool(params, refresh->config->require_subscription);
-	pg_params_bool(params, refresh->config->past_due_active);
+	pg_params_i64(params, refresh->config->past_due_grace_h);
 	struct pg_result *rows = pg_call(
 		refresh->pg,
-		"select outcome from api.subscription_refresh_write($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, false)",
+		"select outcome from api.subscription_refresh_write($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::integer, "
+		"false)",
 		params, err);
 	if (rows == NULL)
 		return false;

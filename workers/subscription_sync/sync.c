@@ -13,7 +13,8 @@
 enum {
 	PARAMS_MAX = 16,
 	FORGET_INTERVAL_MS = 60000,
-	FORGET_ROWS_MAX = 5000, /* some ten milliseconds between two batches */
+	GRACE_INTERVAL_MS = 10000,
+	ROWS_PER_TICK_MAX = 5000, /* some ten milliseconds between two batches */
 	NS_PER_MS = 1000000
 };
 
@@ -33,6 +34,7 @@ struct sync {
 	struct pg_params *params;
 	struct refresh *refresh; /* NULL: no key is configured */
 	int64_t forget_due_ns;
+	int64_t grace_due_ns;
 };
 
 static struct sync *sync_of(struct worker_state *state)
@@ -341,9 +343,10 @@ static bool settle_accounts(struct sync *sync, struct pg *pg, const struct worke
 		return true;
 	add_column(sync, PG_ARRAY_TEXT, column_customer);
 	pg_params_bool(sync->params, config->require_subscription);
-	pg_params_bool(sync->params, config->past_due_active);
-	struct pg_result *rows = pg_call(
-		pg, "select place, outcome from api.subscription_sync_accounts($1, $2, $3, $4, $5)", sync->params, err);
+	pg_params_i64(sync->params, config->past_due_grace_h);
+	struct pg_result *rows =
+		pg_call(pg, "select place, outcome from api.subscription_sync_accounts($1, $2, $3, $4, $5::integer)",
+			sync->params, err);
 	if (rows == NULL)
 		return false;
 	log_links(rows);
@@ -370,27 +373,51 @@ static bool sync_apply(struct worker_state *state, struct pg *pg, struct worker_
 
 /* --- between batches --- */
 
+/* A call that does at most ROWS_PER_TICK_MAX of some upkeep; *more: it did so many, there may be others. */
+static bool upkeep(struct sync *sync, const char *sql, int64_t setting, bool *more, struct err *err)
+{
+	int64_t done = 0;
+	pg_params_clear(sync->params);
+	pg_params_i64(sync->params, setting);
+	pg_params_i64(sync->params, ROWS_PER_TICK_MAX);
+	struct pg_result *row = pg_call(worker_pg(sync->base.worker), sql, sync->params, err);
+	if (row == NULL)
+		return false;
+	*more = pg_get_i64(row, 0, 0, &done) && done == ROWS_PER_TICK_MAX;
+	pg_result_free(row);
+	return true;
+}
+
+static bool forget_events(struct sync *sync, int64_t now_ns, struct err *err)
+{
+	bool more;
+	if (!upkeep(sync, "select api.subscription_sync_forget($1::integer, $2::integer)",
+		    worker_config(sync->base.worker)->dedupe_days, &more, err))
+		return false;
+	/* There is more: at the next tick, or more would come in than goes. */
+	sync->forget_due_ns = more ? now_ns : now_ns + (int64_t)FORGET_INTERVAL_MS * NS_PER_MS;
+	return true;
+}
+
+/* Nobody sends an event when the grace for a late payment runs out. */
+static bool settle_grace(struct sync *sync, int64_t now_ns, struct err *err)
+{
+	const struct config *config = worker_config(sync->base.worker);
+	bool more = false;
+	if (config->require_subscription &&
+	    !upkeep(sync, "select api.subscription_grace_settle($1::integer, $2::integer)", config->past_due_grace_h,
+		    &more, err))
+		return false;
+	sync->grace_due_ns = more ? now_ns : now_ns + (int64_t)GRACE_INTERVAL_MS * NS_PER_MS;
+	return true;
+}
+
 static bool sync_tick(struct worker_state *state, struct err *err)
 {
 	struct sync *sync = sync_of(state);
 	int64_t now_ns = clock_mono_ns(worker_clock(state->worker));
-	if (now_ns < sync->forget_due_ns)
-		return true;
-	sync->forget_due_ns = now_ns + (int64_t)FORGET_INTERVAL_MS * NS_PER_MS;
-	pg_params_clear(sync->params);
-	pg_params_i64(sync->params, worker_config(state->worker)->dedupe_days);
-	pg_params_i64(sync->params, FORGET_ROWS_MAX);
-	struct pg_result *row =
-		pg_call(worker_pg(state->worker), "select api.subscription_sync_forget($1::integer, $2::integer)",
-			sync->params, err);
-	if (row == NULL)
-		return false;
-	int64_t gone = 0;
-	/* There is more: at the next tick, or more would come in than goes. */
-	if (pg_get_i64(row, 0, 0, &gone) && gone == FORGET_ROWS_MAX)
-		sync->forget_due_ns = now_ns;
-	pg_result_free(row);
-	return true;
+	return (now_ns < sync->forget_due_ns || forget_events(sync, now_ns, err)) &&
+	       (now_ns < sync->grace_due_ns || settle_grace(sync, now_ns, err));
 }
 
 static void start_refresher(struct sync *sync, const struct config *config)
