@@ -253,7 +253,7 @@ begin
     insert into wp.access_log (number, kind, account_id, state)
     select c.access_number, 'account', c.account_id, c.state from wp.accounts c where c.account_id = any (ids);
     insert into wp.outbox (topic, key, number, event_id, type, schema_version, time_ms, payload)
-    select 'access', c.account_id, c.access_events, wp.event_id(), 'watchpost.access.account', 1, wp.now_ms(),
+    select 'access', c.account_id, c.access_events, wp.event_id(), 'watchpost.access.account', 2, wp.now_ms(),
         jsonb_strip_nulls(jsonb_build_object('account_id', c.account_id,
             'change', case when w.suspend then 'suspended' else 'resumed' end, 'cause', p_cause, 'actor', p_actor,
             'reason', p_reason, 'state', c.state, 'access_number', c.access_number))

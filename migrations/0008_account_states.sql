@@ -52,7 +52,7 @@ begin
     if ids is null then
         return 0;
     end if;
-    select c.changed into settled from wp.accounts_change(ids, lapsed, 'subscription', 'stripe', null) c;
+    select c.changed into settled from wp.accounts_change(ids, lapsed, 'subscription', 'subscription-sync', null) c;
     return settled;
 end
 $$;
