@@ -31,8 +31,9 @@
 /* events (schemas/): what one message may hold */
 #define EVENT_VALUE_BYTES_MAX       65536 /* 100 agent events of ≤ 1,000 characters do not share one message */
 #define EVENT_STRING_BYTES_MAX      4096  /* 1,000 characters of four UTF-8 bytes each, and a little */
-#define EVENT_FIELDS_MAX            64    /* entries of a payload map, unknown ones included */
-#define EVENT_DEPTH_MAX             8     /* nesting that skipping an unknown field follows */
+#define FREE_TEXT_BYTES_MAX         EVENT_STRING_BYTES_MAX /* what is typed is kept in one field of an event */
+#define EVENT_FIELDS_MAX            64                     /* entries of a payload map, unknown ones included */
+#define EVENT_DEPTH_MAX             8                      /* nesting that skipping an unknown field follows */
 #define EVENT_HEADERS_MAX           16
 #define EVENT_HEADER_NAME_BYTES_MAX 1024 /* our own are below 20 */
 #define EVENT_TYPE_BYTES_MAX        64

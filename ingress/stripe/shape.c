@@ -2,9 +2,10 @@
 
 #include <assert.h>
 
+#include "common/card.h"
 #include "common/limits.h"
 
-enum { CARD_DIGITS_MIN = 13, CARD_DIGITS_MAX = 19, TOKEN_CHARS = 32 };
+enum { TOKEN_CHARS = 32 };
 
 /* What a byte may be part of: one bit for each shape, and one for base32. */
 enum {
@@ -42,23 +43,10 @@ static bool is_digit(uint8_t c)
 	return c >= '0' && c <= '9';
 }
 
-/* Some beginning of these digits, of a card number's length, passes the Luhn check. */
-static bool card_begins(const uint8_t *digits, size_t count)
+/* They begin as card numbers do, whatever the network. */
+static bool card_at(const uint8_t *digits, size_t count)
 {
-	if (count < CARD_DIGITS_MIN || digits[0] < 2 || digits[0] > 6)
-		return false;
-	/* Which digits are doubled depends on the length's parity: both sums go along. */
-	unsigned sums[2] = {0, 0};
-	for (size_t i = 0; i < count && i < CARD_DIGITS_MAX; i++) {
-		unsigned plain = digits[i];
-		unsigned doubled = plain * 2 > 9 ? plain * 2 - 9 : plain * 2;
-		sums[i % 2] += doubled;
-		sums[1 - i % 2] += plain;
-		/* With i + 1 digits the last one is plain: that is the sum in which i was not doubled. */
-		if (i + 1 >= CARD_DIGITS_MIN && sums[1 - i % 2] % 10 == 0)
-			return true;
-	}
-	return false;
+	return count >= CARD_DIGITS_MIN && digits[0] >= 2 && digits[0] <= 6 && card_begins(digits, count);
 }
 
 bool stripe_shape_card(struct bytes text)
@@ -75,7 +63,7 @@ bool stripe_shape_card(struct bytes text)
 		if (c == '_' || c == '-' || c == '.')
 			continue;
 		for (size_t at = 0; at < count; at++)
-			if (card_begins(digits + at, count - at))
+			if (card_at(digits + at, count - at))
 				return true;
 		count = 0;
 	}

@@ -1,0 +1,256 @@
+/* Card numbers in running text (common/card.h): digits in groups, and how people group them. */
+#include <assert.h>
+#include <string.h>
+
+#include "common/card.h"
+
+enum {
+	SEPARATORS_MAX = 3, /* between two groups: ". ", " - " */
+	GROUPS_MAX = 40, /* of one chain that are remembered; 19 digits spelled out have 19, and as many go on behind */
+	IBAN_DIGITS_MAX = 32
+};
+
+/* Digits that only separators part. Of more groups than fit the last half goes on. */
+struct chain {
+	struct bytes text;
+	size_t start[GROUPS_MAX]; /* where the group's digits begin in the text */
+	size_t len[GROUPS_MAX];
+	size_t count;
+	bool begins; /* no group before the first one was forgotten */
+	bool ends;   /* no group comes behind the last one */
+};
+
+static bool is_digit(uint8_t c)
+{
+	return c >= '0' && c <= '9';
+}
+
+static bool is_letter(uint8_t c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+static bool is_separator(uint8_t c)
+{
+	return c != '\0' && strchr(" \t\r\n-._/|*", c) != NULL;
+}
+
+/* --- what is no card ------------------------------------------------------------------------------ */
+
+/* EAN-13: weights 1 and 3 in turn from the left. */
+static bool is_barcode(const uint8_t *digits, size_t count)
+{
+	unsigned sum = 0;
+
+	if (count != 13)
+		return false;
+	for (size_t i = 0; i < count; i++)
+		sum += i % 2 == 0 ? digits[i] : 3u * digits[i];
+	return sum % 10 == 0;
+}
+
+static bool is_behind_plus(struct bytes text, size_t at)
+{
+	return at > 0 && text.data[at - 1] == '+';
+}
+
+/* The chain is the digits of an IBAN: two letters before it, and all of it modulo 97 is 1 (ISO 13616). */
+static bool is_iban(const struct chain *chain)
+{
+	size_t at = chain->start[0];
+	const uint8_t *text = chain->text.data;
+	unsigned rest = 0;
+	size_t digits = 0;
+
+	if (!chain->begins || at < 2 || !is_letter(text[at - 1]) || !is_letter(text[at - 2]) ||
+	    (at > 2 && (is_letter(text[at - 3]) || is_digit(text[at - 3]))))
+		return false;
+	/* What stands behind country and check digits, then these, a letter as two digits. */
+	for (size_t g = 0; g < chain->count; g++) {
+		for (size_t i = 0; i < chain->len[g]; i++, digits++)
+			if (digits >= 2)
+				rest = (rest * 10 + text[chain->start[g] + i] - '0') % 97;
+	}
+	if (digits < 13 || digits > IBAN_DIGITS_MAX)
+		return false;
+	for (size_t i = 2; i > 0; i--)
+		rest = (rest * 100 + (text[at - i] | 0x20u) - 'a' + 10) % 97;
+	size_t second = chain->len[0] > 1 ? at + 1 : chain->start[1];
+	return (rest * 100 + (text[at] - '0') * 10u + text[second] - '0') % 97 == 1;
+}
+
+/* --- windows of groups ---------------------------------------------------------------------------- */
+
+static bool is_number(const struct chain *chain, size_t first, size_t last)
+{
+	uint8_t digits[CARD_DIGITS_MAX];
+	size_t count = 0;
+
+	for (size_t g = first; g <= last; g++)
+		for (size_t i = 0; i < chain->len[g]; i++) {
+			if (count == CARD_DIGITS_MAX)
+				return false;
+			digits[count++] = (uint8_t)(chain->text.data[chain->start[g] + i] - '0');
+		}
+	if (count < CARD_DIGITS_MIN || !card_issued(digits, count) || !card_luhn(digits, count))
+		return false;
+	return !is_barcode(digits, count) && !(count <= 14 && is_behind_plus(chain->text, chain->start[first]));
+}
+
+/* Groups first to last are all of this size, save that the last may be shorter. */
+static bool all_of(const struct chain *chain, size_t first, size_t last, size_t size)
+{
+	for (size_t g = first; g < last; g++)
+		if (chain->len[g] != size)
+			return false;
+	return chain->len[last] <= size;
+}
+
+/* As networks print their numbers. */
+static bool is_printed(const struct chain *chain, size_t first, size_t last)
+{
+	static const size_t PATTERNS[][4] = {{4, 6, 5, 0}, {4, 6, 4, 0}, {8, 8, 0}, {6, 13, 0}};
+
+	for (size_t p = 0; p < ARRAY_LEN(PATTERNS); p++) {
+		size_t g = 0;
+		while (PATTERNS[p][g] != 0 && first + g <= last && chain->len[first + g] == PATTERNS[p][g])
+			g++;
+		if (PATTERNS[p][g] == 0 && first + g == last + 1)
+			return true;
+	}
+	return false;
+}
+
+/* In groups of 4: from the chain's start, or behind another kind of group; or four of them at its end. */
+static bool is_by_fours(const struct chain *chain, size_t first, size_t last)
+{
+	bool from_start = first == 0 ? chain->begins : chain->len[first - 1] != 4;
+	bool at_end = last + 1 == chain->count && chain->ends && chain->len[last] == 4;
+
+	return last > first && all_of(chain, first, last, 4) && (from_start || at_end);
+}
+
+/* In groups of 1, 2 or 3, and no more such groups around. */
+static bool is_spelled(const struct chain *chain, size_t first, size_t last)
+{
+	size_t size = chain->len[first];
+	bool from_start = first == 0 ? chain->begins : chain->len[first - 1] != size;
+	bool to_end = last + 1 == chain->count ? chain->ends : chain->len[last + 1] != size;
+
+	return last > first && size <= 3 && from_start && to_end && all_of(chain, first, last, size);
+}
+
+static bool holds_card(const struct chain *chain)
+{
+	if (chain->count == 0 || is_iban(chain))
+		return false;
+	for (size_t first = 0; first < chain->count; first++) {
+		size_t digits = 0;
+		for (size_t last = first; last < chain->count && digits <= CARD_DIGITS_MAX; last++) {
+			digits += chain->len[last];
+			if (digits < CARD_DIGITS_MIN || digits > CARD_DIGITS_MAX)
+				continue;
+			if ((first == last || is_by_fours(chain, first, last) || is_printed(chain, first, last) ||
+			     is_spelled(chain, first, last)) &&
+			    is_number(chain, first, last))
+				return true;
+		}
+	}
+	return false;
+}
+
+/* --- the text ------------------------------------------------------------------------------------- */
+
+/* Where the next group begins when only separators are between; else `at` itself. */
+static size_t next_group(struct bytes text, size_t at)
+{
+	size_t next = at;
+
+	while (next < text.len && next - at < SEPARATORS_MAX && is_separator(text.data[next]))
+		next++;
+	return next > at && next < text.len && is_digit(text.data[next]) ? next : at;
+}
+
+/* Half of the groups have been looked at in every window that they could begin. */
+static void forget_half(struct chain *chain)
+{
+	size_t half = GROUPS_MAX / 2;
+
+	memmove(chain->start, chain->start + half, half * sizeof(chain->start[0]));
+	memmove(chain->len, chain->len + half, half * sizeof(chain->len[0]));
+	chain->count = half;
+	chain->begins = false;
+}
+
+/* The chain that begins at the digit `at`; *end is behind it. */
+static bool chain_holds_card(struct bytes text, size_t at, size_t *end)
+{
+	struct chain chain = {.text = text, .begins = true};
+
+	for (;;) {
+		size_t start = at;
+		while (at < text.len && is_digit(text.data[at]))
+			at++;
+		if (chain.count == GROUPS_MAX) {
+			if (holds_card(&chain))
+				return true;
+			forget_half(&chain);
+		}
+		chain.start[chain.count] = start;
+		chain.len[chain.count++] = at - start;
+		size_t next = next_group(text, at);
+		if (next == at)
+			break;
+		at = next;
+	}
+	*end = at;
+	chain.ends = true;
+	return holds_card(&chain);
+}
+
+static bool begins_with(struct bytes text, size_t at, const char *word)
+{
+	size_t len = strlen(word);
+
+	if (text.len - at < len)
+		return false;
+	for (size_t i = 0; i < len; i++)
+		if ((text.data[at + i] | 0x20) != word[i])
+			return false;
+	return true;
+}
+
+/* "cvc: 123", "CVV2 is 1234", "security code 123". */
+static bool is_security_code(struct bytes text, size_t at)
+{
+	static const char *const NAMES[] = {"cvc2", "cvv2", "cvc", "cvv", "security code"};
+	size_t digits = 0;
+	size_t n = 0;
+
+	while (n < ARRAY_LEN(NAMES) && !begins_with(text, at, NAMES[n]))
+		n++;
+	if (n == ARRAY_LEN(NAMES) || (at > 0 && is_letter(text.data[at - 1])))
+		return false;
+	at += strlen(NAMES[n]);
+	while (at < text.len && (is_separator(text.data[at]) || text.data[at] == ':' || text.data[at] == '='))
+		at++;
+	if (begins_with(text, at, "is "))
+		at += 3;
+	while (at + digits < text.len && is_digit(text.data[at + digits]))
+		digits++;
+	return digits == 3 || digits == 4;
+}
+
+bool card_in_text(struct bytes ascii)
+{
+	for (size_t at = 0; at < ascii.len;) {
+		size_t end = at + 1;
+		uint8_t c = ascii.data[at];
+		if (is_digit(c) && chain_holds_card(ascii, at, &end))
+			return true;
+		if ((c == 'c' || c == 'C' || c == 's' || c == 'S') && is_security_code(ascii, at))
+			return true;
+		at = end;
+	}
+	return false;
+}
