@@ -63,6 +63,7 @@ struct kafka_ticket {
 	int32_t partition;
 	int64_t offset;
 	const char *failure; /* static text when FAILED */
+	void *group;         /* the sender's own; the producer leaves it alone */
 };
 
 struct kafka_producer_stats {

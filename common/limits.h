@@ -96,8 +96,9 @@
 #define KAFKA_TOPIC_BYTES_MAX   249     /* Kafka's own bound */
 #define KAFKA_MESSAGE_BYTES_MAX 1000000 /* librdkafka's message.max.bytes default */
 #define PUBLISH_WAITING_MAX                                                                                            \
-	20000 /* requests that may wait for Kafka on one node: ≈ 0.7 s of work                                       \
-		 at 30 k/s, × 1 KiB a message = 20 MiB */
+	20000                           /* requests that may wait for Kafka on one node: ≈ 0.7 s of work             \
+					   at 30 k/s, × 1 KiB a message = 20 MiB */
+#define PUBLISH_BATCH_MAX           100 /* messages of one request: what POST /v1/events takes */
 #define PARTITIONS_MAX              1024
 #define KAFKA_RECORD_OVERHEAD_BYTES 128    /* batch header (61), record lengths and varints, rounded up */
 #define KAFKA_QUEUE_KBYTES_MAX      262144 /* 256 MiB under way in one producer: 20,000 × 13 KiB */

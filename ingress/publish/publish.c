@@ -21,9 +21,40 @@ struct publisher {
 	int close_timeout_ms; /* written before stopping is set */
 };
 
+/* The messages of one request. The last one to drop its reference, a ticket or the sender, hands the request's own
+ * ticket back; so the loop sees one ticket per request. */
+struct batch {
+	struct request *req; /* NULL: it was refused, nobody waits */
+	atomic_size_t references;
+	atomic_bool failed;
+	struct kafka_ticket tickets[];
+};
+
+static void batch_drop(struct batch *batch, size_t references)
+{
+	if (atomic_fetch_sub_explicit(&batch->references, references, memory_order_acq_rel) > references)
+		return;
+	if (batch->req != NULL) {
+		struct kafka_ticket *ticket = request_ticket(batch->req);
+		bool failed = atomic_load_explicit(&batch->failed, memory_order_relaxed);
+		ticket->delivery = failed ? KAFKA_DELIVERY_FAILED : KAFKA_DELIVERY_DONE;
+		ticket->failure = failed ? "a message of the batch was not kept" : NULL;
+		loop_post_ticket(request_loop(batch->req), ticket);
+	}
+	free(batch);
+}
+
 /* On the thread that has the broker's answer: the loop is the first that waits for it. */
 static void hand_back(struct kafka_ticket *ticket)
 {
+	struct batch *batch = ticket->group;
+
+	if (batch != NULL) {
+		if (ticket->delivery != KAFKA_DELIVERY_DONE)
+			atomic_store_explicit(&batch->failed, true, memory_order_relaxed);
+		batch_drop(batch, 1);
+		return;
+	}
 	loop_post_ticket(request_loop(request_of_ticket(ticket)), ticket);
 }
 
@@ -138,6 +169,47 @@ void publish_request(struct publisher *publisher, struct request *req, const str
 	}
 	/* The ticket may be on its way back already; it comes through this thread's queue, hence after we returned. */
 	request_wait(req, (int)loop_settings(request_loop(req))->config->publish_timeout_ms, "deadline_passed");
+}
+
+static struct batch *batch_new(struct request *req, size_t count)
+{
+	struct batch *batch = calloc(1, sizeof(*batch) + count * sizeof(batch->tickets[0]));
+
+	if (batch == NULL)
+		return NULL;
+	batch->req = req;
+	atomic_init(&batch->references, count + 1);
+	for (size_t i = 0; i < count; i++)
+		batch->tickets[i].group = batch;
+	return batch;
+}
+
+void publish_batch(struct publisher *publisher, struct request *req, const struct kafka_message *messages, size_t count,
+		   void (*done)(struct request *req, const struct kafka_ticket *ticket))
+{
+	assert(count > 0 && count <= PUBLISH_BATCH_MAX);
+	struct batch *batch = batch_new(req, count);
+
+	if (batch == NULL) {
+		request_fail(req, &(struct problem){.status = 503,
+						    .code = "unavailable",
+						    .reason = "memory",
+						    .retry_after_s = RETRY_AFTER_S});
+		return;
+	}
+	request_on_ticket(req, done);
+	for (size_t i = 0; i < count; i++) {
+		enum kafka_send_result result =
+			kafka_producer_send(publisher->producer, &messages[i], &batch->tickets[i]);
+		if (result == KAFKA_SEND_QUEUED)
+			continue;
+		batch->req = NULL; /* before the reference goes: whoever is last sees it */
+		refuse(req, result);
+		batch_drop(batch, count - i + 1);
+		return;
+	}
+	request_wait(req, (int)loop_settings(request_loop(req))->config->publish_timeout_ms, "deadline_passed");
+	batch_drop(batch, 1);
 }
 
 bool publisher_up(const struct publisher *publisher)

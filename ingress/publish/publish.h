@@ -28,6 +28,12 @@ void publisher_stop(struct publisher *publisher, int timeout_ms);
 void publish_request(struct publisher *publisher, struct request *req, const struct kafka_message *message,
 		     void (*done)(struct request *req, const struct kafka_ticket *ticket));
 
+/* The same for several messages that are kept together or not at all as far as the client is told: `done` is called
+ * when the reports of all are there, with KAFKA_DELIVERY_DONE only if each was. Some may be in the log all the same, so
+ * the client sends them again with the same ids. `count` is 1 to PUBLISH_BATCH_MAX. */
+void publish_batch(struct publisher *publisher, struct request *req, const struct kafka_message *messages, size_t count,
+		   void (*done)(struct request *req, const struct kafka_ticket *ticket));
+
 bool publisher_up(const struct publisher *publisher);
 void publisher_stats(const struct publisher *publisher, struct kafka_producer_stats *out);
 

@@ -40,6 +40,8 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct kafka_ticket *to_deliver;
 static struct kafka_ticket *to_fail_at_close;
 static enum kafka_send_result send_result;
+static struct kafka_ticket *batch_tickets[PUBLISH_BATCH_MAX]; /* of a batch, as they were sent */
+static int refuse_from;                                       /* the send from which on send_result counts */
 static int sends, closes, close_timeout_ms;
 static bool refuse_new;
 static struct kafka_producer_options seen_options;
@@ -81,6 +83,12 @@ enum kafka_send_result kafka_producer_send(struct kafka_producer *producer, cons
 	assert_non_null(message);
 	assert_int_equal(closes, 0);
 	sends++;
+	if (ticket->group != NULL) {
+		assert_in_range(sends, 1, PUBLISH_BATCH_MAX);
+		batch_tickets[sends - 1] = ticket;
+		assert_non_null(requests[0].done);
+		return sends >= refuse_from ? send_result : KAFKA_SEND_QUEUED;
+	}
 	/* Who goes on must be known before the ticket can come back. */
 	assert_non_null(request_of_ticket(ticket)->done);
 	return send_result;
@@ -186,7 +194,8 @@ static int reset(void **state)
 	post_count = 0;
 	to_deliver = to_fail_at_close = NULL;
 	send_result = KAFKA_SEND_QUEUED;
-	sends = closes = close_timeout_ms = 0;
+	sends = closes = close_timeout_ms = refuse_from = 0;
+	memset(batch_tickets, 0, sizeof(batch_tickets));
 	refuse_new = false;
 	for (size_t i = 0; i < REQUESTS_MAX; i++)
 		requests[i].loop = &loops[i % LOOPS];
@@ -311,6 +320,102 @@ static void refused_sends_are_answered_at_once(void **state)
 	publisher_stop(publisher, 0);
 }
 
+static void send_batch(struct publisher *publisher, size_t count)
+{
+	static struct kafka_message messages[PUBLISH_BATCH_MAX];
+	for (size_t i = 0; i < count; i++)
+		messages[i].partition = -1;
+	publish_batch(publisher, &requests[0], messages, count, done);
+}
+
+static void settle(size_t first, size_t count, enum kafka_delivery delivery)
+{
+	for (size_t i = first; i < first + count; i++) {
+		batch_tickets[i]->delivery = delivery;
+		seen_options.on_settled(batch_tickets[i]);
+	}
+}
+
+/* Why: a 202 says that all of a batch is kept, so one answer goes back, after the last report. How: all kept; the first
+ * and the last of them not kept; the largest batch and one of one. */
+static void a_batch_is_one_ticket(void **state)
+{
+	(void)state;
+	static const struct {
+		size_t count, failed_at;
+	} cases[] = {{1, 9999}, {3, 9999}, {3, 0}, {3, 2}, {PUBLISH_BATCH_MAX, 9999}, {PUBLISH_BATCH_MAX, 50}};
+	struct publisher *publisher = start(3000);
+
+	for (size_t c = 0; c < ARRAY_LEN(cases); c++) {
+		size_t count = cases[c].count;
+		(void)reset(NULL);
+		send_batch(publisher, count);
+		assert_int_equal(sends, count);
+		assert_int_equal(requests[0].waits, 1);
+		assert_int_equal(requests[0].deadline_ms, 1234);
+		for (size_t i = 0; i < count; i++) {
+			assert_int_equal(post_count, 0);
+			settle(i, 1, i == cases[c].failed_at ? KAFKA_DELIVERY_FAILED : KAFKA_DELIVERY_DONE);
+		}
+		assert_posted(1);
+		assert_int_equal(requests[0].ticket.delivery,
+				 cases[c].failed_at < count ? KAFKA_DELIVERY_FAILED : KAFKA_DELIVERY_DONE);
+	}
+	publisher_stop(publisher, 0);
+}
+
+/* Why: a batch that Kafka's client takes in part is refused as a whole and at once, and what it took comes back to
+ * nobody. How: the first, a middle and the last message refused, then the reports of the others; the leak checker
+ * watches. */
+static void a_batch_taken_in_part_is_refused(void **state)
+{
+	(void)state;
+	struct publisher *publisher = start(3000);
+
+	for (int refused = 1; refused <= 5; refused += 2) {
+		(void)reset(NULL);
+		send_result = KAFKA_SEND_FULL;
+		refuse_from = refused;
+		send_batch(publisher, 5);
+		assert_int_equal(sends, refused);
+		assert_int_equal(requests[0].fails, 1);
+		assert_int_equal(requests[0].waits, 0);
+		assert_int_equal(requests[0].problem.status, 503);
+		assert_string_equal(requests[0].problem.reason, "queue_full");
+		settle(0, (size_t)refused - 1, KAFKA_DELIVERY_DONE);
+		assert_int_equal(post_count, 0);
+	}
+	publisher_stop(publisher, 0);
+}
+
+static void *settle_half(void *first)
+{
+	settle(*(size_t *)first, PUBLISH_BATCH_MAX / 2, KAFKA_DELIVERY_DONE);
+	return NULL;
+}
+
+/* Why: reports come on threads of the library's while the loop goes on. How: two threads settle the halves of a batch;
+ * exactly one ticket comes back. */
+static void a_batch_settles_once_on_any_threads(void **state)
+{
+	(void)state;
+	struct publisher *publisher = start(3000);
+
+	for (int round = 0; round < 200; round++) {
+		size_t halves[2] = {0, PUBLISH_BATCH_MAX / 2};
+		pthread_t threads[2];
+		(void)reset(NULL);
+		send_batch(publisher, PUBLISH_BATCH_MAX);
+		for (size_t i = 0; i < 2; i++)
+			assert_int_equal(pthread_create(&threads[i], NULL, settle_half, &halves[i]), 0);
+		for (size_t i = 0; i < 2; i++)
+			assert_int_equal(pthread_join(threads[i], NULL), 0);
+		assert_posted(1);
+		assert_int_equal(requests[0].ticket.delivery, KAFKA_DELIVERY_DONE);
+	}
+	publisher_stop(publisher, 0);
+}
+
 /* Why: at the end no ticket may stay behind. How: tickets that the producer gives back when it is closed. */
 static void stopping_hands_back_what_is_left(void **state)
 {
@@ -356,6 +461,9 @@ int main(void)
 		cmocka_unit_test_setup(given_up_tickets_are_handed_out, reset),
 		cmocka_unit_test_setup(queued_requests_wait, reset),
 		cmocka_unit_test_setup(refused_sends_are_answered_at_once, reset),
+		cmocka_unit_test_setup(a_batch_is_one_ticket, reset),
+		cmocka_unit_test_setup(a_batch_taken_in_part_is_refused, reset),
+		cmocka_unit_test_setup(a_batch_settles_once_on_any_threads, reset),
 		cmocka_unit_test_setup(stopping_hands_back_what_is_left, reset),
 		cmocka_unit_test_setup(delivery_time_follows_the_deadline, reset),
 		cmocka_unit_test_setup(failed_start_is_clean, reset),
