@@ -91,6 +91,16 @@
 #define STRIPE_VERSION_BYTES_MAX          64           /* "2025-03-31.basil" has 16 */
 #define STRIPE_TIME_S_MAX                 253402300799 /* the end of the year 9999; 12 digits, so no card number fits */
 
+/* what agents report (POST /v1/events) */
+#define AGENT_EVENTS_MAX            PUBLISH_BATCH_MAX
+#define AGENT_TEXT_CHARS_MAX        1000
+#define AGENT_TEXT_BYTES_MAX        (4 * AGENT_TEXT_CHARS_MAX) /* UTF-8 */
+#define AGENT_REPORT_ID_BYTES_MAX   64
+#define AGENT_AMOUNT_MAX            INT64_C(999999999999) /* minor units; 12 digits, so no card number fits */
+#define AGENT_AHEAD_MS              INT64_C(86400000)     /* a clock that is wrong by a time zone or two */
+#define AGENT_FIELD_BYTES_MAX       48                    /* "events[99]." and a member of at most 24 characters */
+#define AGENT_EVENTS_BODY_BYTES_MAX 524288 /* 100 × (4,000 bytes of text, 1,242 of the rest and white space) */
+
 /* Kafka */
 #define KAFKA_BROKERS_BYTES_MAX 1024
 #define KAFKA_TOPIC_BYTES_MAX   249     /* Kafka's own bound */
