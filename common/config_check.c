@@ -78,6 +78,10 @@ static bool check_ingress(const struct config *c, struct err *err)
 {
 	if (!check_ports(c, err) || !check_tls(c, err))
 		return false;
+	if (c->agents && !given(c->postgres_dsn))
+		return err_set(
+			err, ERR_INVALID,
+			"agents is on: postgres_dsn is required (or agents off, for a node that takes webhooks only)");
 	if (c->environment != ENVIRONMENT_PRODUCTION)
 		return true;
 	if (!c->stripe_livemode)

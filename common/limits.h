@@ -66,9 +66,9 @@
 #define REQUEST_NOTE_BYTES_MAX         64
 #define PROBLEM_BODY_BYTES_MAX         1024
 #define TIMER_DURATIONS_MAX                                                                                            \
-	16                       /* distinct durations of one loop: six settings, twice over while a reload            \
-				    is under way, and a little */
-#define RATE_ADDRESSES_MAX 16384 /* token buckets: × 32 B = 512 KiB; the longest unused one gives way */
+	20                     /* distinct durations of one loop: six settings, twice over while a reload              \
+				  is under way, the store's and the grid's, and a little */
+#define RATE_CLIENTS_MAX 16384 /* token buckets: × 32 B = 512 KiB; the longest unused one gives way */
 
 /* the admin listener and metrics (every server) */
 #define ADMIN_CONNECTIONS_MAX   16
@@ -100,6 +100,24 @@
 #define AGENT_AHEAD_MS              INT64_C(86400000)     /* a clock that is wrong by a time zone or two */
 #define AGENT_FIELD_BYTES_MAX       48                    /* "events[99]." and a member of at most 24 characters */
 #define AGENT_EVENTS_BODY_BYTES_MAX 524288 /* 100 × (4,000 bytes of text, 1,242 of the rest and white space) */
+/* agents: tokens, leases, revocation (R1-R7) */
+#define ACCESS_POLL_MS  100  /* how often a node asks for changes */
+#define ACCESS_LEASE_MS 900  /* how long an answer is trusted, from before its question was sent */
+#define ACCESS_WAIT_MS  1000 /* how long a revoke waits for a node that does not show its number */
+#define NODE_FORGET_MS  (10 * ACCESS_WAIT_MS)
+#define ACCESS_POLL_ROWS_MAX                                                                                           \
+	5000                        /* changes of one answer; × 144 B = 0.7 MiB. "Everything of this account" of      \
+				       100,000 agents is 20 answers */
+#define ACCESS_EPOCH_BYTES_MAX 64   /* a timeline in 8 digits, '-', a UUID: 45 */
+#define AUTH_LOOKUPS_MAX       64   /* look-ups under way at the primary, of one node: ≈ 0.3 ms each, 200 k/s */
+#define AUTH_WAITING_MAX       1024 /* requests of one node that wait for one; 1024 / 64 × 0.3 ms ≈ 5 ms */
+#define AUTH_TRIES_MAX         3    /* look-ups for one request */
+#define AUTH_GRID_MS           20   /* refusals leave at the next multiple of this after their head */
+#define AUTH_DELAYED_MAX       4096 /* refusals of one node that wait for that: 200 k/s */
+#define AUTH_USES_MAX          4096 /* uses noted between two writes, of one node; more are noted a minute later */
+#define AUTH_USES_MS           10000
+#define STORE_TIMEOUT_MS       2000 /* one call of Postgres by the ingress; D6 wants decisions within 1 s */
+#define STORE_WAITING_MAX      1024 /* calls under way of one loop */
 
 /* Kafka */
 #define KAFKA_BROKERS_BYTES_MAX 1024

@@ -162,6 +162,7 @@ static void end(struct request *req, int status, const char *reason)
 	write_log(req, status, reason, age_us);
 	counter_request(req->route, status, age_us);
 	timer_stop(&req->deadline);
+	auth_forget(req);
 	req->connection = NULL;
 	request_set_state(req, REQUEST_ANSWERED);
 	if (!req->held)

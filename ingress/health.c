@@ -6,6 +6,7 @@
 #include "common/admin.h"
 #include "common/log.h"
 #include "common/metrics.h"
+#include "ingress/auth/auth.h"
 #include "ingress/counters.h"
 #include "ingress/ingress.h"
 #include "ingress/loop.h"
@@ -21,7 +22,8 @@ struct health {
 	size_t loop_count;
 	struct admin *admin;
 	atomic_bool draining;
-	_Atomic int64_t up_ns; /* when the broker was last seen up; 0: never */
+	_Atomic int64_t up_ns;    /* when the broker was last seen up; 0: never */
+	_Atomic int64_t lease_ns; /* when a lease was last seen; 0: never */
 };
 
 static bool on_alive(void *cookie)
@@ -36,6 +38,15 @@ static bool broker_ready(struct health *health)
 	health_look(health);
 	int64_t up_ns = atomic_load_explicit(&health->up_ns, memory_order_relaxed);
 	return up_ns != 0 && clock_mono_ns(health->ingress->clock) - up_ns < (int64_t)READY_GRACE_MS * 1000000;
+}
+
+/* The same for the lease, without which each request of an agent asks the primary, and none is accepted without it. */
+static bool lease_ready(struct health *health)
+{
+	health_look(health);
+	int64_t lease_ns = atomic_load_explicit(&health->lease_ns, memory_order_relaxed);
+	return health->ingress->auth == NULL ||
+	       (lease_ns != 0 && clock_mono_ns(health->ingress->clock) - lease_ns < (int64_t)READY_GRACE_MS * 1000000);
 }
 
 /* A reason that does not fit is left out: the answer is 503 all the same. */
@@ -56,6 +67,8 @@ static bool on_ready(void *cookie, struct buf *reasons)
 		add_reason(reasons, "loop_stuck", &ready);
 	if (!broker_ready(health))
 		add_reason(reasons, "kafka_down", &ready);
+	if (!lease_ready(health))
+		add_reason(reasons, "postgres_down", &ready);
 	return ready;
 }
 
@@ -97,6 +110,44 @@ static bool print_kafka(struct health *health, struct buf *out)
 	return print_samples(out, samples, ARRAY_LEN(samples));
 }
 
+static bool print_auth(struct health *health, struct buf *out)
+{
+	struct auth_stats stats;
+	if (health->ingress->auth == NULL)
+		return true;
+	auth_stats(health->ingress->auth, &stats);
+	const struct sample samples[] = {
+		{"watchpost_access_lease_left_milliseconds", "How long cached states may be believed; 0: not at all.",
+		 METRIC_GAUGE, stats.lease_left_ms > 0 ? stats.lease_left_ms : 0},
+		{"watchpost_access_applied_number", "The last access change that this node has applied.", METRIC_GAUGE,
+		 stats.applied},
+		{"watchpost_access_polls_total", "Polls for access changes that were answered.", METRIC_COUNTER,
+		 (int64_t)stats.polls_total},
+		{"watchpost_access_poll_failures_total", "Calls of the poller that failed.", METRIC_COUNTER,
+		 (int64_t)stats.poll_failures_total},
+		{"watchpost_access_resets_total",
+		 "Times that the cache was emptied: starts, other epochs, trimmed logs.", METRIC_COUNTER,
+		 (int64_t)stats.resets_total},
+		{"watchpost_access_wakes_total", "Wake-ups by access-changes.", METRIC_COUNTER,
+		 (int64_t)stats.wakes_total},
+		{"watchpost_token_cache_entries", "Tokens in the cache.", METRIC_GAUGE, (int64_t)stats.tokens},
+		{"watchpost_token_cache_bytes", "Memory of the cache.", METRIC_GAUGE, (int64_t)stats.cache_bytes},
+		{"watchpost_token_cache_hits_total", "Checks that the cache answered.", METRIC_COUNTER,
+		 (int64_t)stats.hits_total},
+		{"watchpost_token_cache_misses_total", "Checks that needed the primary.", METRIC_COUNTER,
+		 (int64_t)stats.misses_total},
+		{"watchpost_token_lookups_total", "Look-ups of tokens at the primary.", METRIC_COUNTER,
+		 (int64_t)stats.lookups_total},
+		{"watchpost_token_refusals_total", "Callers answered 401.", METRIC_COUNTER,
+		 (int64_t)stats.refused_total},
+		{"watchpost_token_limited_total", "Callers answered 429.", METRIC_COUNTER,
+		 (int64_t)stats.limited_total},
+		{"watchpost_token_uses_lost_total", "Uses of tokens that were not noted for lack of room.",
+		 METRIC_COUNTER, (int64_t)stats.uses_lost_total},
+	};
+	return print_samples(out, samples, ARRAY_LEN(samples));
+}
+
 static bool print_signatures(struct buf *out)
 {
 	static const char NAME[] = "watchpost_signature_failures_total";
@@ -125,7 +176,7 @@ static bool on_metrics(void *cookie, struct buf *out)
 	       buf_printf(out, "watchpost_build_info{program=\"watchpost-ingress\",version=\"%s\"} 1\n",
 			  WATCHPOST_VERSION) &&
 	       counters_print(out) && print_samples(out, samples, ARRAY_LEN(samples)) && print_kafka(health, out) &&
-	       print_signatures(out);
+	       print_auth(health, out) && print_signatures(out);
 }
 
 struct health *health_start(struct ingress *ingress, struct loop *const *loops, size_t loop_count, struct err *err)
@@ -175,6 +226,8 @@ void health_look(struct health *health)
 {
 	if (publisher_up(health->ingress->publisher))
 		atomic_store_explicit(&health->up_ns, clock_mono_ns(health->ingress->clock), memory_order_relaxed);
+	if (health->ingress->auth != NULL && auth_trusts(health->ingress->auth))
+		atomic_store_explicit(&health->lease_ns, clock_mono_ns(health->ingress->clock), memory_order_relaxed);
 }
 
 void health_drain(struct health *health)

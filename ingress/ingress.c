@@ -11,6 +11,7 @@
 #include "common/event.h"
 #include "common/log.h"
 #include "common/notify.h"
+#include "ingress/auth/auth.h"
 #include "ingress/counters.h"
 #include "ingress/health.h"
 #include "ingress/loop.h"
@@ -101,6 +102,20 @@ static void do_not_preempt(void)
 	(void)sched_setscheduler(0, SCHED_BATCH, &none);
 }
 
+static size_t core_count(void)
+{
+	cpu_set_t cores;
+	if (sched_getaffinity(0, sizeof(cores), &cores) != 0)
+		return 1;
+	int count = CPU_COUNT(&cores);
+	return count > LOOPS_MAX ? LOOPS_MAX : (size_t)count;
+}
+
+static size_t loop_count(const struct config *config)
+{
+	return config->loops > 0 ? (size_t)config->loops : core_count();
+}
+
 static bool make_shared(struct process *process, struct config *config, struct err *err)
 {
 	struct ingress *ingress = &process->ingress;
@@ -108,6 +123,7 @@ static bool make_shared(struct process *process, struct config *config, struct e
 	ingress->source = process->source;
 	event_source_name(config->environment, "ingress", process->source, sizeof(process->source));
 	event_topic_name(EVENT_TOPIC_STRIPE, config->environment, ingress->stripe_topic);
+	event_topic_name(EVENT_TOPIC_AGENT, config->environment, ingress->agent_topic);
 	pthread_mutex_init(&ingress->settings_lock, NULL);
 	ingress->tickets = tickets_new(ingress->clock, err);
 	if (ingress->tickets == NULL) {
@@ -125,7 +141,14 @@ static bool make_shared(struct process *process, struct config *config, struct e
 		return false;
 	raise_descriptors(config->connections_max);
 	ingress->publisher = publisher_start(config, err);
-	return ingress->publisher != NULL;
+	if (ingress->publisher == NULL)
+		return false;
+	if (!config->agents) {
+		LOG(INFO, "agents_off");
+		return true;
+	}
+	ingress->auth = auth_start(ingress->settings, loop_count(config), err);
+	return ingress->auth != NULL;
 }
 
 /* As many descriptors as connections_max needs, as far as the hard limit lets us. */
@@ -140,19 +163,10 @@ static void raise_descriptors(int64_t connections_max)
 		LOG(WARN, "descriptors_limited", F_U64("wanted", wanted), F_U64("have", limit.rlim_cur));
 }
 
-static size_t core_count(void)
-{
-	cpu_set_t cores;
-	if (sched_getaffinity(0, sizeof(cores), &cores) != 0)
-		return 1;
-	int count = CPU_COUNT(&cores);
-	return count > LOOPS_MAX ? LOOPS_MAX : (size_t)count;
-}
-
 static bool start_loops(struct process *process, struct err *err)
 {
 	const struct config *config = process->ingress.settings->config;
-	size_t count = config->loops > 0 ? (size_t)config->loops : core_count();
+	size_t count = loop_count(config);
 	int port = (int)config->listen_port;
 	assert(count > 0 && count <= LOOPS_MAX);
 	/* All listen before one serves: the kernel spreads connections over the sockets that are there. */
@@ -237,6 +251,8 @@ static void reload(struct process *process)
 	ingress->settings = after;
 	pthread_mutex_unlock(&ingress->settings_lock);
 	settings_release(before);
+	if (ingress->auth != NULL)
+		auth_reload(ingress->auth, after);
 	for (size_t i = 0; i < process->loop_count; i++)
 		loop_command(process->loops[i], LOOP_RELOAD);
 	LOG(INFO, "reloaded");
@@ -258,6 +274,7 @@ static void stop(struct process *process)
 	publisher_stop(ingress->publisher, PUBLISHER_STOP_MS);
 	for (size_t i = 0; i < process->loop_count; i++)
 		loop_free(process->loops[i]);
+	auth_stop(ingress->auth);
 	counters_close();
 	rate_table_free(ingress->webhook_rate);
 	admission_free(ingress->admission);

@@ -15,6 +15,7 @@
 #include "ingress/publish/publish.h"
 #include "ingress/settings.h"
 
+struct auth;
 struct loop;
 struct admission;
 struct rate_table;
@@ -25,10 +26,12 @@ struct ingress {
 	struct publisher *publisher;
 	const char *source; /* ce_source of this program */
 	char stripe_topic[KAFKA_TOPIC_BYTES_MAX + 1];
+	char agent_topic[KAFKA_TOPIC_BYTES_MAX + 1];
 	struct net_blocks balancers;     /* from them PROXY v2 is required */
 	struct admission *admission;     /* W1: how many connections, in all and of one address */
 	struct tickets *tickets;         /* TLS: their keys, for all settings that follow each other */
 	struct rate_table *webhook_rate; /* webhooks of one address */
+	struct auth *auth;               /* NULL: a node without agents */
 	int public_port;                 /* the public listener's, also when the kernel chose it */
 
 	pthread_mutex_t settings_lock;

@@ -8,9 +8,11 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "ingress/auth/lookup.h"
 #include "ingress/loop_private.h"
 #include "ingress/net/connection.h"
 #include "ingress/request_private.h"
+#include "ingress/store/store.h"
 
 static const int64_t SECOND_NS = 1000000000;
 
@@ -126,6 +128,8 @@ static void take_settings(struct loop *loop)
 {
 	struct settings *before = loop->settings;
 	loop->settings = ingress_settings(loop->ingress);
+	if (loop->store != NULL)
+		store_reload(loop->store, loop->settings->config);
 	settings_release(before);
 }
 
@@ -170,7 +174,7 @@ static void end_drain(struct loop *loop)
 {
 	for (struct connection *conn = loop->connections.first; conn != NULL; conn = connection_next(conn)) {
 		struct request *req = connection_request(conn);
-		if (req != NULL && req->state == REQUEST_WAITING)
+		if (req != NULL && (req->state == REQUEST_WAITING || req->state == REQUEST_AUTH))
 			request_fail(req, &(struct problem){.status = 503,
 							    .code = "unavailable",
 							    .reason = "shutting_down",
@@ -315,6 +319,16 @@ static bool open_listeners(struct loop *loop, int *port, struct err *err)
 	return loop->listeners[1] != NULL;
 }
 
+/* What a loop needs to know agents. */
+static bool open_store(struct loop *loop, struct err *err)
+{
+	if (loop->ingress->auth == NULL)
+		return true;
+	loop->lookups = lookups_new(loop, err);
+	loop->store = loop->lookups != NULL ? store_open(loop, err) : NULL;
+	return loop->store != NULL;
+}
+
 struct loop *loop_new(struct ingress *ingress, size_t index, int *port, struct err *err)
 {
 	struct loop *loop = calloc(1, sizeof(*loop));
@@ -328,7 +342,7 @@ struct loop *loop_new(struct ingress *ingress, size_t index, int *port, struct e
 	loop->date_s = -1;
 	loop->settings = ingress_settings(ingress);
 	timers_init(&loop->timers);
-	if (!make_base(loop, err) || !open_listeners(loop, port, err)) {
+	if (!make_base(loop, err) || !open_store(loop, err) || !open_listeners(loop, port, err)) {
 		loop_free(loop);
 		return NULL;
 	}
@@ -365,6 +379,9 @@ void loop_free(struct loop *loop)
 	while (loop->connections.first != NULL)
 		connection_close(loop->connections.first);
 	continue_touched(loop);
+	/* What Postgres has not answered comes back, to requests that are answered already. */
+	store_close(loop->store);
+	lookups_free(loop->lookups);
 	free_dead(loop);
 	while (loop->spare_requests != NULL) {
 		struct request *req = loop->spare_requests;

@@ -17,7 +17,9 @@
 #include "ingress/timer.h"
 
 struct connection;
+struct lookups;
 struct request;
+struct store;
 
 /* All connections of the loop, doubly linked through the connections (connection_next). */
 struct connection_list {
@@ -58,6 +60,8 @@ struct loop {
 
 	/* what it has */
 	struct listener *listeners[2];
+	struct store *store;     /* NULL: a node without agents */
+	struct lookups *lookups; /* the same */
 	struct block_pool blocks;
 	struct connection_list connections;
 	struct loop_link *touched; /* to be continued at the end of the turn */

@@ -3,16 +3,18 @@
 #include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/id.h"
+#include "common/limits.h"
 
-enum { WAYS = 8, SETS = RATE_ADDRESSES_MAX / WAYS, STRIPES = 16 };
+enum { WAYS = 8, SETS = RATE_CLIENTS_MAX / WAYS, STRIPES = 16 };
 _Static_assert((SETS & (SETS - 1)) == 0, "a set is found by a mask");
 static const int64_t SECOND_NS = 1000000000;
 
 /* Instead of tokens: the time at which the bucket is full again (the generic cell rate algorithm). */
 struct bucket {
-	struct net_address client;
+	uint8_t key[RATE_KEY_BYTES];
 	int64_t full_ns;
 	int64_t used_ns; /* 0: empty place */
 };
@@ -45,32 +47,54 @@ void rate_table_free(struct rate_table *table)
 	free(table);
 }
 
-/* The client's bucket; a new one is full. */
-static struct bucket *find(struct bucket *set, const struct net_address *client, int64_t now_ns)
+static size_t set_of(const struct rate_table *table, const uint8_t key[RATE_KEY_BYTES])
+{
+	uint64_t mixed = table->seed;
+	for (size_t i = 0; i < RATE_KEY_BYTES; i += 8) {
+		uint64_t word;
+		memcpy(&word, key + i, sizeof(word));
+		mixed = (mixed ^ word) * 0x9e3779b97f4a7c15u;
+		mixed ^= mixed >> 29;
+	}
+	return (size_t)mixed & (SETS - 1);
+}
+
+/* The client's bucket; NULL: there is none. */
+static struct bucket *find(struct bucket *set, const uint8_t key[RATE_KEY_BYTES])
+{
+	for (size_t i = 0; i < WAYS; i++) {
+		if (set[i].used_ns != 0 && memcmp(set[i].key, key, RATE_KEY_BYTES) == 0)
+			return &set[i];
+	}
+	return NULL;
+}
+
+/* A new one, which is full, in the place of the longest unused. */
+static struct bucket *make(struct bucket *set, const uint8_t key[RATE_KEY_BYTES], int64_t now_ns)
 {
 	struct bucket *oldest = &set[0];
-	for (size_t i = 0; i < WAYS; i++) {
-		if (set[i].used_ns != 0 && net_address_equal(&set[i].client, client))
-			return &set[i];
+	for (size_t i = 1; i < WAYS; i++) {
 		if (set[i].used_ns < oldest->used_ns)
 			oldest = &set[i];
 	}
-	*oldest = (struct bucket){.client = *client, .full_ns = now_ns};
+	*oldest = (struct bucket){.full_ns = now_ns};
+	memcpy(oldest->key, key, RATE_KEY_BYTES);
 	return oldest;
 }
 
-bool rate_take(struct rate_table *table, const struct net_address *address, int64_t rate_per_s, int64_t now_ns,
+bool rate_take(struct rate_table *table, const uint8_t key[RATE_KEY_BYTES], int64_t rate_per_s, int64_t now_ns,
 	       int *retry_after_s)
 {
 	assert(now_ns > 0);
 	*retry_after_s = 0;
 	if (rate_per_s <= 0)
 		return true;
-	struct net_address client = net_address_client(address);
-	size_t at = (size_t)net_address_hash(&client, table->seed) & (SETS - 1);
+	size_t at = set_of(table, key);
 	pthread_mutex_t *lock = &table->locks[at % STRIPES];
 	pthread_mutex_lock(lock);
-	struct bucket *bucket = find(table->buckets[at], &client, now_ns);
+	struct bucket *bucket = find(table->buckets[at], key);
+	if (bucket == NULL)
+		bucket = make(table->buckets[at], key, now_ns);
 	int64_t full_ns = (bucket->full_ns > now_ns ? bucket->full_ns : now_ns) + SECOND_NS / rate_per_s;
 	bool taken = full_ns - now_ns <= SECOND_NS;
 	bucket->used_ns = now_ns;
@@ -81,4 +105,17 @@ bool rate_take(struct rate_table *table, const struct net_address *address, int6
 	pthread_mutex_unlock(lock);
 	assert(taken || *retry_after_s >= 1);
 	return taken;
+}
+
+void rate_give(struct rate_table *table, const uint8_t key[RATE_KEY_BYTES], int64_t rate_per_s)
+{
+	if (rate_per_s <= 0)
+		return;
+	size_t at = set_of(table, key);
+	pthread_mutex_t *lock = &table->locks[at % STRIPES];
+	pthread_mutex_lock(lock);
+	struct bucket *bucket = find(table->buckets[at], key);
+	if (bucket != NULL)
+		bucket->full_ns -= SECOND_NS / rate_per_s;
+	pthread_mutex_unlock(lock);
 }

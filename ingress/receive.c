@@ -2,6 +2,7 @@
 
 #include <assert.h>
 
+#include "ingress/auth/auth.h"
 #include "ingress/loop_private.h"
 #include "ingress/problem.h"
 #include "ingress/rate.h"
@@ -14,6 +15,7 @@
 static bool receive_head(struct request *req);
 static void find_route(struct request *req);
 static void check_caller(struct request *req);
+static void caller_accepted(struct request *req);
 static void accept_body(struct request *req);
 static bool receive_body(struct request *req);
 
@@ -110,19 +112,45 @@ static void find_route(struct request *req)
 	}
 }
 
-/* W4: who calls, before the body is read. Stripe's signature needs the body; until then the rate limit stands. */
-static void check_caller(struct request *req)
+/* Stripe's signature needs the body; until then the rate limit stands. */
+static bool take_webhook(struct request *req)
 {
 	const struct loop *loop = req->loop;
+	const struct net_address client = net_address_client(connection_address(req->connection));
 	int retry_after_s = 0;
-	if (req->route->caller == ROUTE_STRIPE &&
-	    !rate_take(loop->ingress->webhook_rate, connection_address(req->connection),
-		       loop->settings->config->webhook_rate_per_s, loop_now_ns(req->loop), &retry_after_s)) {
-		request_fail(req,
-			     &(struct problem){.status = 429, .code = "rate_limited", .retry_after_s = retry_after_s});
-		return;
+	if (rate_take(loop->ingress->webhook_rate, client.bytes, loop->settings->config->webhook_rate_per_s,
+		      loop_now_ns(req->loop), &retry_after_s))
+		return true;
+	request_fail(req, &(struct problem){.status = 429, .code = "rate_limited", .retry_after_s = retry_after_s});
+	return false;
+}
+
+/* W4: who calls, before the body is read. */
+static void check_caller(struct request *req)
+{
+	switch (req->route->caller) {
+	case ROUTE_AGENT:
+		auth_begin(req, caller_accepted);
+		break;
+	case ROUTE_STRIPE:
+		if (take_webhook(req))
+			accept_body(req);
+		break;
+	case ROUTE_ANYBODY:
+	case ROUTE_OWNER:
+		accept_body(req);
+		break;
 	}
+}
+
+/* At once, or after a look-up: then the connection goes on reading at the end of the turn. */
+static void caller_accepted(struct request *req)
+{
+	bool waited = req->state == REQUEST_AUTH;
+	struct connection *conn = req->connection;
 	accept_body(req);
+	if (waited)
+		connection_flush_soon(conn);
 }
 
 /* The body's framing and declared length (W5), and the interim answer to who asks for it first. */

@@ -5,13 +5,14 @@
 #include "ingress/loop_private.h"
 #include "ingress/request_private.h"
 
-static const char *const STATE_NAMES[] = {"head", "body", "handling", "waiting", "answered"};
+static const char *const STATE_NAMES[] = {"head", "body", "auth", "handling", "waiting", "answered"};
 
 static void on_deadline(struct timer *timer);
 
 /* The legal ways, as bits of the states that may follow. */
 static const unsigned FOLLOWS[] = {
-	[REQUEST_HEAD] = 1u << REQUEST_BODY | 1u << REQUEST_ANSWERED,
+	[REQUEST_HEAD] = 1u << REQUEST_AUTH | 1u << REQUEST_BODY | 1u << REQUEST_ANSWERED,
+	[REQUEST_AUTH] = 1u << REQUEST_BODY | 1u << REQUEST_ANSWERED,
 	[REQUEST_BODY] = 1u << REQUEST_HANDLING | 1u << REQUEST_ANSWERED,
 	[REQUEST_HANDLING] = 1u << REQUEST_WAITING | 1u << REQUEST_ANSWERED,
 	[REQUEST_WAITING] = 1u << REQUEST_HANDLING | 1u << REQUEST_ANSWERED,

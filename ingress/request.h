@@ -4,7 +4,7 @@
  * Routes never touch sockets. A route's handler gets a request whose head is parsed (W2), whose caller was
  * checked (W4) and whose body is whole (W5); it answers by request_finish, now or later, exactly once.
  *
- *   HEAD -> BODY -> HANDLING -> (WAITING ->) ANSWERED -> freed at the end of the loop's turn
+ *   HEAD -> (AUTH ->) BODY -> HANDLING -> (WAITING ->) ANSWERED -> freed at the end of the loop's turn
  *
  * request_set_state() is the only door between states (STYLE 15); request_finish() the only exit (W8, W9): it
  * writes the answer, the one log line and the metrics. A handler that hands the request to somebody
@@ -31,7 +31,8 @@ struct loop;
 struct route;
 struct request;
 
-enum request_state { REQUEST_HEAD, REQUEST_BODY, REQUEST_HANDLING, REQUEST_WAITING, REQUEST_ANSWERED };
+/* AUTH: the head is whole and its caller is not known yet (W4); nothing more is read until he is. */
+enum request_state { REQUEST_HEAD, REQUEST_BODY, REQUEST_AUTH, REQUEST_HANDLING, REQUEST_WAITING, REQUEST_ANSWERED };
 
 /* An answer. Everything is borrowed until request_finish returns. */
 struct answer {

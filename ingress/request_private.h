@@ -4,9 +4,11 @@
 #ifndef WATCHPOST_INGRESS_REQUEST_PRIVATE_H
 #define WATCHPOST_INGRESS_REQUEST_PRIVATE_H
 
+#include "ingress/auth/auth_private.h"
 #include "ingress/net/body.h"
 #include "ingress/net/connection.h"
 #include "ingress/request.h"
+#include "ingress/store/store.h"
 #include "ingress/timer.h"
 
 struct request_note {
@@ -31,17 +33,26 @@ struct request {
 	struct http_chunked chunked;
 	struct kafka_ticket ticket;
 	void (*on_ticket)(struct request *req, const struct kafka_ticket *ticket);
+	struct store_ticket store_ticket;
+	void (*on_store)(struct request *req, struct pg_ticket *ticket);
 	struct timer deadline;
 	const char *deadline_code;
 	size_t note_count;
 	struct request_note notes[REQUEST_NOTES_MAX];
 	char id[ID_TEXT_BYTES];
+	struct request_auth auth;
 	struct http_head head; /* last: 2 KiB that a new request need not clear */
 };
 
 /* NULL: out of memory. */
 MUSTCHECK struct request *request_new(struct loop *loop, struct connection *conn);
 void request_free(struct request *req);
+
+/* Its bytes are still being read. */
+static inline bool request_reading(const struct request *req)
+{
+	return req->state == REQUEST_HEAD || req->state == REQUEST_BODY;
+}
 
 /* A ticket came back to its loop: request_resume, then what request_on_ticket set. */
 void request_ticket_back(struct kafka_ticket *ticket);

@@ -5,9 +5,10 @@
 
 /* Most used first: the table is short and looked through in order. */
 static const struct route TABLE[] = {
-	{"stripe_webhook", HTTP_POST, "/webhooks/stripe", ROUTE_STRIPE, ROUTE_BODY_BY_SETTING, stripe_webhook_handle},
-	{"security_txt", HTTP_GET, "/.well-known/security.txt", ROUTE_ANYBODY, 0, wellknown_security_txt},
-	{"security_page", HTTP_GET, "/security", ROUTE_ANYBODY, 0, wellknown_security_page},
+	{"stripe_webhook", HTTP_POST, "/webhooks/stripe", ROUTE_STRIPE, ROUTE_BODY_BY_SETTING, stripe_webhook_handle,
+	 false},
+	{"security_txt", HTTP_GET, "/.well-known/security.txt", ROUTE_ANYBODY, 0, wellknown_security_txt, false},
+	{"security_page", HTTP_GET, "/security", ROUTE_ANYBODY, 0, wellknown_security_page, false},
 };
 
 const struct route *route_table(size_t *count)

@@ -29,6 +29,7 @@ struct route {
 	enum route_caller caller;
 	size_t body_bytes_max; /* 0: a body is refused */
 	void (*handle)(struct request *req);
+	bool serves_paused; /* ROUTE_AGENT: also a paused agent, and one of a suspended account */
 };
 
 enum route_match { ROUTE_FOUND, ROUTE_NO_PATH /* 404 */, ROUTE_NO_METHOD /* 405; *allow is set */ };

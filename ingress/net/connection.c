@@ -252,7 +252,7 @@ static bool wants_input(const struct connection *conn)
 {
 	if (!connection_takes_requests(conn) || conn->ended)
 		return false;
-	return conn->request == NULL || conn->request->state < REQUEST_HANDLING;
+	return conn->request == NULL || request_reading(conn->request);
 }
 
 /* --- steps, in the order of the states -------------------------------------------------------------- */
@@ -373,7 +373,7 @@ static bool is_over(const struct connection *conn)
 	if (conn->loop->draining && conn->request == NULL && !conn->readable)
 		return true;
 	/* The input ended before the request did. One that is whole is still answered. */
-	return conn->ended && (conn->request == NULL || conn->request->state < REQUEST_HANDLING);
+	return conn->ended && (conn->request == NULL || request_reading(conn->request));
 }
 
 static void advance(struct connection *conn)
@@ -414,7 +414,7 @@ static void on_event(evutil_socket_t fd, short what, void *cookie)
 		conn->hanging_up = true;
 	if ((what & EV_WRITE) != 0)
 		conn->written_full = false;
-	if (conn->request != NULL && conn->request->state >= REQUEST_HANDLING)
+	if (conn->request != NULL && !request_reading(conn->request))
 		look_for_reset(conn);
 	advance(conn);
 }

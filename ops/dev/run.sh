@@ -132,6 +132,9 @@ write_config() {
 			tls_certificate_file = $VAR/tls/server.pem
 			tls_key_file = $VAR/tls/server.key
 			stripe_secret_files = $VAR/secrets/stripe_webhook
+			agent_rate_per_s = 0
+			agent_address_rate_per_s = 0
+			unauthorized_rate_per_s = 0
 			seal_key_file = $VAR/secrets/seal.key
 			seal_public_key_file = $VAR/secrets/seal.pub
 		END

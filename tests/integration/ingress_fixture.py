@@ -72,7 +72,7 @@ class Ingress:
         self.admin_port = free_port()
         self.process = None
         paths = [self.write_secret(n, secret) for n, secret in enumerate(secrets)]
-        settings = {"environment": "development", "listen_port": 0, "admin_port": self.admin_port, "tls": "false",
+        settings = {"environment": "development", "listen_port": 0, "admin_port": self.admin_port, "tls": "false", "agents": "off",
                     "loops": 2, "log_file": self.log, "stripe_secret_files": ",".join(map(str, paths)), **settings}
         self.command = [str(PROGRAM), *kafka_settings]
         for name, value in settings.items():

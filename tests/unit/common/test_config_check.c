@@ -103,6 +103,8 @@ static void tls_needs_its_files(void **unused)
 		{CONFIG_INGRESS, DEVELOPMENT TLS, ""},
 		{CONFIG_INGRESS, DEVELOPMENT " --tls=off", ""},
 		{CONFIG_INGRESS, INGRESS " --tls=off", "tls is off"},
+		{CONFIG_INGRESS, DEVELOPMENT TLS " --postgres-dsn=", "agents is on: postgres_dsn is required"},
+		{CONFIG_INGRESS, DEVELOPMENT TLS " --postgres-dsn= --agents=off", ""},
 		{CONFIG_INGRESS, INGRESS " --tls=off --proxy-protocol-from=10.0.0.0/8", ""},
 	};
 

@@ -146,7 +146,7 @@ static void never_prints_a_secret(void **unused)
 	(void)unused;
 	temp_write_text(&dir, "secret", "whsec_canary_3141592653");
 	(void)snprintf(flags, sizeof(flags),
-		       "x --check-config --environment=development --kafka-brokers=a --tls=off "
+		       "x --check-config --environment=development --kafka-brokers=a --tls=off --agents=off "
 		       "--stripe-secret-files=%s/secret --kafka-sasl-password-file=%s/secret",
 		       dir.path, dir.path);
 	said = answer(flags, &answered, &status);

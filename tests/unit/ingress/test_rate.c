@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include "common/limits.h"
+#include "ingress/net/address.h"
 #include "ingress/rate.h"
 
 static const int64_t SECOND = 1000000000;
@@ -19,6 +21,14 @@ static struct net_address numbered(unsigned n)
 
 	net_address_of_v4(octets, &a);
 	return a;
+}
+
+static bool take(struct rate_table *table, const struct net_address *address, int64_t rate_per_s, int64_t now_ns,
+		 int *retry_after_s)
+{
+	const struct net_address client = net_address_client(address);
+
+	return rate_take(table, client.bytes, rate_per_s, now_ns, retry_after_s);
 }
 
 static struct rate_table *make(void)
@@ -41,17 +51,35 @@ static void a_bucket_holds_one_second(void **state)
 	int retry_after_s = -1;
 
 	for (int i = 0; i < 10; i++)
-		assert_true(rate_take(table, &one, 10, SECOND, &retry_after_s));
+		assert_true(take(table, &one, 10, SECOND, &retry_after_s));
 	assert_int_equal(retry_after_s, 0);
-	assert_false(rate_take(table, &one, 10, SECOND, &retry_after_s));
+	assert_false(take(table, &one, 10, SECOND, &retry_after_s));
 	assert_int_equal(retry_after_s, 1);
-	assert_true(rate_take(table, &two, 10, SECOND, &retry_after_s));
-	assert_false(rate_take(table, &one, 10, SECOND + SECOND / 10 - 1, &retry_after_s));
-	assert_true(rate_take(table, &one, 10, SECOND + SECOND / 10, &retry_after_s));
-	assert_false(rate_take(table, &one, 10, SECOND + SECOND / 10, &retry_after_s));
+	assert_true(take(table, &two, 10, SECOND, &retry_after_s));
+	assert_false(take(table, &one, 10, SECOND + SECOND / 10 - 1, &retry_after_s));
+	assert_true(take(table, &one, 10, SECOND + SECOND / 10, &retry_after_s));
+	assert_false(take(table, &one, 10, SECOND + SECOND / 10, &retry_after_s));
 	for (int i = 0; i < 10; i++)
-		assert_true(rate_take(table, &one, 10, 9 * SECOND, &retry_after_s));
-	assert_false(rate_take(table, &one, 10, 9 * SECOND, &retry_after_s));
+		assert_true(take(table, &one, 10, 9 * SECOND, &retry_after_s));
+	assert_false(take(table, &one, 10, 9 * SECOND, &retry_after_s));
+	rate_table_free(table);
+}
+
+/* Why: what was taken ahead and turned out not to be due must not count. How: an empty bucket gets one back. */
+static void one_is_given_back(void **state)
+{
+	(void)state;
+	struct rate_table *table = make();
+	struct net_address one = numbered(1);
+	int retry_after_s = -1;
+
+	assert_true(take(table, &one, 1, SECOND, &retry_after_s));
+	assert_false(take(table, &one, 1, SECOND, &retry_after_s));
+	rate_give(table, net_address_client(&one).bytes, 1);
+	assert_true(take(table, &one, 1, SECOND, &retry_after_s));
+	assert_false(take(table, &one, 1, SECOND, &retry_after_s));
+	rate_give(table, net_address_client(&one).bytes, 0);
+	assert_false(take(table, &one, 1, SECOND, &retry_after_s));
 	rate_table_free(table);
 }
 
@@ -64,7 +92,7 @@ static void zero_is_no_limit(void **state)
 	int retry_after_s;
 
 	for (int i = 0; i < 1000; i++)
-		assert_true(rate_take(table, &one, 0, SECOND, &retry_after_s));
+		assert_true(take(table, &one, 0, SECOND, &retry_after_s));
 	rate_table_free(table);
 }
 
@@ -77,11 +105,11 @@ static void many_clients_share_the_table(void **state)
 	struct net_address busy = numbered(0);
 	int retry_after_s;
 
-	assert_true(rate_take(table, &busy, 1, SECOND, &retry_after_s));
-	for (unsigned i = 1; i < 4 * RATE_ADDRESSES_MAX; i++) {
+	assert_true(take(table, &busy, 1, SECOND, &retry_after_s));
+	for (unsigned i = 1; i < 4 * RATE_CLIENTS_MAX; i++) {
 		struct net_address client = numbered(i);
-		assert_true(rate_take(table, &client, 1, SECOND + i, &retry_after_s));
-		assert_false(rate_take(table, &busy, 1, SECOND + i, &retry_after_s));
+		assert_true(take(table, &client, 1, SECOND + i, &retry_after_s));
+		assert_false(take(table, &busy, 1, SECOND + i, &retry_after_s));
 	}
 	rate_table_free(table);
 }
@@ -90,6 +118,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_bucket_holds_one_second),
+		cmocka_unit_test(one_is_given_back),
 		cmocka_unit_test(zero_is_no_limit),
 		cmocka_unit_test(many_clients_share_the_table),
 	};

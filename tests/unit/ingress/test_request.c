@@ -39,6 +39,7 @@ static struct config *make_config(const struct temp_dir *dir)
 	static const char TEXT[] = "environment = development\n"
 				   "kafka_brokers = 127.0.0.1:1\n"
 				   "tls = off\n"
+				   "agents = off\n"
 				   "listen_port = 0\n"
 				   "head_timeout_ms = 1000\n"
 				   "body_timeout_ms = 2000\n"
