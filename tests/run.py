@@ -1,6 +1,6 @@
 """Runs the test suites and adds up what they say; the last line is `N passed, N failed`.
 
-Usage: run.py all | unit | check | fuzz [--seconds N] | integration [-k EXPR] | prove
+Usage: run.py all | unit | check | models | fuzz [--seconds N] | integration [-k EXPR] | prove
 
 Nothing is skipped: a missing program, a test that skips itself, a suite that ran nothing and a time-out are failures.
 `prove` runs the same tests with the counts that docs/proof.md states (WATCHPOST_COUNTS=full) and writes that page.
@@ -22,6 +22,7 @@ import xml.etree.ElementTree
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PYTHON = "/usr/bin/python3"
 UNIT_SECONDS_MAX = 180          # one unit test program, sanitizers included
+MODELS_SECONDS_MAX = 600        # every model and every mutation of it
 INTEGRATION_SECONDS_MAX = 2400  # all integration tests with the everyday counts
 PROVE_SECONDS_MAX = 4 * 3600
 FUZZ_SECONDS_EVERYDAY = 10
@@ -169,6 +170,10 @@ def fuzz(tally, seconds):
     tally.add("fuzz", passed, failed, time.monotonic() - started)
 
 
+def models(tally, env=None):
+    pytest(tally, "models", ["tests/models"], MODELS_SECONDS_MAX, env)
+
+
 def integration(tally, extra, seconds=INTEGRATION_SECONDS_MAX, env=None):
     pytest(tally, "integration", ["tests/integration", *extra], seconds, env)
 
@@ -178,6 +183,7 @@ def everything(tally, fuzz_seconds, integration_seconds, env=None):
     pytest(tally, "python units", ["tests/tidy", "tests/unit"], 300)
     unit(tally)
     check(tally)
+    models(tally, env)
     fuzz(tally, fuzz_seconds)
     integration(tally, [], integration_seconds, env)
 
@@ -205,7 +211,7 @@ def prove(tally):
 
 def main():
     parser = argparse.ArgumentParser(prog="run.py", description=__doc__.split("\n")[0])
-    parser.add_argument("suite", choices=["all", "unit", "check", "fuzz", "integration", "prove"])
+    parser.add_argument("suite", choices=["all", "unit", "check", "models", "fuzz", "integration", "prove"])
     parser.add_argument("--seconds", type=int, default=FUZZ_SECONDS_EVERYDAY, help="seconds for each fuzz target")
     parser.add_argument("-k", default="", help="integration: only tests whose name matches")
     options = parser.parse_args()
@@ -214,6 +220,8 @@ def main():
         unit(tally)
     elif options.suite == "check":
         unit(tally, "build/asan", "unit under sanitizers")
+    elif options.suite == "models":
+        models(tally)
     elif options.suite == "fuzz":
         fuzz(tally, options.seconds)
     elif options.suite == "integration":

@@ -19,7 +19,7 @@ RUN_PACKAGES=(
 )
 TEST_PACKAGES=(
 	libcmocka-dev clang clang-format clang-tidy libclang-rt-14-dev valgrind
-	kcat nginx-light wrk shellcheck universal-ctags logrotate systemd
+	spin kcat nginx-light wrk shellcheck universal-ctags logrotate systemd
 	python3-pytest python3-psycopg2 python3-msgpack python3-confluent-kafka python3-yaml python3-jsonschema
 )
 BENCH_PACKAGES=(
