@@ -48,13 +48,16 @@ INGRESS := $(wildcard ingress/*.c ingress/*/*.c)
 RUNTIME := $(wildcard workers/runtime/*.c)
 SYNC := $(wildcard workers/subscription_sync/*.c)
 AUDIT := $(wildcard workers/audit_log/*.c)
+RELAY := $(wildcard workers/outbox_relay/*.c)
+FANOUT := $(wildcard workers/revocation_fanout/*.c)
 CTL := $(wildcard ops/ctl/*.c)
 BROKER := $(wildcard ops/dev/broker/*.c)
 LOAD := $(wildcard tests/load/*.c)
 
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 LIBCOMMON := $(BUILD)/libcommon.a
-PROGRAMS := $(addprefix $(BUILD)/bin/,watchpost-ingress watchpost-subscription-sync watchpost-audit-log \
+PROGRAMS := $(addprefix $(BUILD)/bin/,watchpost-ingress watchpost-subscription-sync watchpost-audit-log watchpost-outbox-relay \
+	watchpost-revocation-fanout \
 	watchpostctl watchpost-dev-broker watchpost-load)
 
 .PHONY: all help setup setup-test setup-bench run stop try test prove check fuzz bench tidy map format clean programs unit
@@ -92,6 +95,8 @@ endef
 $(eval $(call program,watchpost-ingress,$(INGRESS)))
 $(eval $(call program,watchpost-subscription-sync,$(RUNTIME) $(SYNC)))
 $(eval $(call program,watchpost-audit-log,$(RUNTIME) $(AUDIT)))
+$(eval $(call program,watchpost-outbox-relay,$(RUNTIME) $(RELAY)))
+$(eval $(call program,watchpost-revocation-fanout,$(RUNTIME) $(FANOUT)))
 $(eval $(call program,watchpostctl,$(CTL)))
 $(eval $(call program,watchpost-dev-broker,$(BROKER)))
 $(eval $(call program,watchpost-load,$(LOAD)))
@@ -102,7 +107,7 @@ UNIT := $(shell find tests/unit -name 'test_*.c' 2>/dev/null | sort)
 UNIT_SUPPORT := $(wildcard tests/unit/support/*.c)
 UNIT_BINS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT))
 # All of the programs' code but their main files, so that a test can reach any room.
-ROOMS := $(filter-out %/main.c,$(INGRESS) $(RUNTIME) $(SYNC) $(AUDIT) $(CTL) $(BROKER))
+ROOMS := $(filter-out %/main.c,$(INGRESS) $(RUNTIME) $(SYNC) $(AUDIT) $(RELAY) $(FANOUT) $(CTL) $(BROKER))
 LIBROOMS := $(BUILD)/librooms.a
 $(LIBROOMS): $(call objects,$(ROOMS))
 	@rm -f $@
@@ -201,7 +206,7 @@ format: ## rewrite the C sources in the project's format
 	@git ls-files -z '*.c' '*.h' | xargs -0 clang-format -i
 
 compile_commands.json: Makefile $(wildcard common/*.c ingress/*.c ingress/*/*.c workers/*/*.c ops/ctl/*.c)
-	@$(PYTHON) tests/tidy/compile_commands.py '$(CPPFLAGS) $(CFLAGS)' $(COMMON) $(INGRESS) $(RUNTIME) $(SYNC) $(AUDIT) \
+	@$(PYTHON) tests/tidy/compile_commands.py '$(CPPFLAGS) $(CFLAGS)' $(COMMON) $(INGRESS) $(RUNTIME) $(SYNC) $(AUDIT) $(RELAY) $(FANOUT) \
 		$(CTL) $(BROKER) $(LOAD) $(UNIT) > $@
 
 clean: ## remove everything that was built (never var/)

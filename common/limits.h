@@ -141,6 +141,13 @@
 #define STRIPE_API_PAGE_MAX       100     /* Stripe's own bound of `limit` */
 #define STRIPE_API_BODY_BYTES_MAX 8388608 /* a page of 100 subscriptions of 20 items of ≈ 3 KB, and a little */
 
+/* the outbox and the fan-out */
+#define OUTBOX_BATCH_ROWS 1000 /* × some 500 B; what is under way of one relay */
+#define OUTBOX_IDLE_MS    100  /* how late a row is seen that nobody is notified of, on a quiet system */
+#define OUTBOX_BUSY_MS    10   /* the same within a second of the last row */
+#define WAKES_WAITING_MAX 2000 /* wake-ups under way; more are not sent, for nodes poll anyway */
+#define NODES_MAX         1024 /* ingress nodes that the fan-out watches for silence */
+
 /* workers */
 #define BATCH_ITEMS_MAX       2000 /* × 65,536 B value bound = 125 MiB at the very worst */
 #define WORKER_PARTITIONS_MAX 64   /* partitions one process holds at once */

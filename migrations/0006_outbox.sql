@@ -85,7 +85,7 @@ comment on function api.outbox_claim() is
     'free ones, gives a surplus up; to be called between two batches, when nothing of the session''s is under way.';
 grant execute on function api.outbox_claim() to watchpost_outbox_relay;
 
-create function api.outbox_read(p_shards integer[], p_limit integer)
+create function api.outbox_read(p_shards integer[], p_after bigint, p_limit integer)
     returns table (outbox_id bigint, topic text, key text, number bigint, event_id text, type text, schema_version integer,
         time_ms bigint, payload text)
     language sql stable security definer
@@ -93,15 +93,15 @@ create function api.outbox_read(p_shards integer[], p_limit integer)
 as $$
     select o.outbox_id, o.topic, o.key, o.number, o.event_id, o.type, o.schema_version, o.time_ms, o.payload::text
     from wp.outbox o
-    where o.shard = any (p_shards::smallint[])
+    where o.shard = any (p_shards::smallint[]) and o.outbox_id > p_after
     order by o.outbox_id
     limit least(greatest(p_limit, 0), 10000)
 $$;
-comment on function api.outbox_read(integer[], integer) is
-    'The oldest rows of these shards, at most p_limit and 10,000. Ids are taken under the lock of the key, so that their order is '
+comment on function api.outbox_read(integer[], bigint, integer) is
+    'The oldest rows of these shards after p_after, at most p_limit and 10,000. Ids are taken under the lock of the key, so that their order is '
     'the order of the numbers of each key. No horizon is needed: rows are deleted, not passed by a cursor, and a number is '
     'visible only together with those below it.';
-grant execute on function api.outbox_read(integer[], integer) to watchpost_outbox_relay;
+grant execute on function api.outbox_read(integer[], bigint, integer) to watchpost_outbox_relay;
 
 create function api.outbox_published(p_outbox_ids bigint[]) returns bigint
     language plpgsql volatile security definer

@@ -35,6 +35,7 @@ from workers_fixture import PREFIX, Worker
 
 FULL = os.environ.get("WATCHPOST_COUNTS") == "full"
 KINDS = ("subscription-sync", "audit-log")
+ACCESS_KINDS = ("outbox-relay", "revocation-fanout")
 STRIPE = PREFIX + "stripe"
 READY_S = 60
 ANSWER_S = 20
@@ -181,10 +182,13 @@ class Load:
 class System:
     """Kafka (one broker, or three with replication 3 and min.insync.replicas 2), PostgreSQL and the programs."""
 
-    def __init__(self, brokers=1, partitions=4, fsync=False, tls=False, start=True, ingress=None, workers=None):
+    def __init__(self, brokers=1, partitions=4, fsync=False, tls=False, start=True, ingress=None, workers=None,
+                 access=False):
+        """access: outbox-relay and revocation-fanout run too."""
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="watchpost-system-"))
         self.partitions = partitions
         self.tls = tls
+        self.access = access
         self.kafka = self.postgres = None
         self.programs = []
         self.ingress_settings = ingress or {}
@@ -255,7 +259,7 @@ class System:
 
     def start_programs(self):
         self.add_ingress()
-        for kind in KINDS:
+        for kind in KINDS + (ACCESS_KINDS if self.access else ()):
             self.add_worker(kind)
         self.wait_ready()
 
@@ -404,4 +408,4 @@ FAULTS = {name: getattr(System, name) for name in (
     "broker_kill", "broker_restart", "broker_pause", "postgres_stop", "postgres_kill", "kill_ingress", "restart_ingress",
     "kill_worker", "pause_worker")}
 
-__all__ = ["FULL", "KINDS", "PREFIX", "STRIPE", "System", "event_id_of", "state_fact", "wait_until"]
+__all__ = ["ACCESS_KINDS", "FULL", "KINDS", "PREFIX", "STRIPE", "System", "event_id_of", "state_fact", "wait_until"]

@@ -283,7 +283,7 @@ def test_uses_only_go_forward(cluster):
 # --- the outbox
 
 def read_outbox(cluster, key):
-    rows = cluster.query("select key, number, type, payload from api.outbox_read(%s, 10000)", [list(range(16))], role=RELAY)
+    rows = cluster.query("select key, number, type, payload from api.outbox_read(%s, 0, 10000)", [list(range(16))], role=RELAY)
     return [(number, kind, json.loads(payload)) for of, number, kind, payload in rows if of == key]
 
 
@@ -344,7 +344,7 @@ def test_published_rows_are_gone(cluster):
     # Why: the table is bounded by what waits. How: read, delete, read.
     of = account(cluster)
     agent(cluster, of)
-    ids = [row[0] for row in cluster.query("select outbox_id from api.outbox_read(%s, 10000)", [list(range(16))], role=RELAY)]
+    ids = [row[0] for row in cluster.query("select outbox_id from api.outbox_read(%s, 0, 10000)", [list(range(16))], role=RELAY)]
     assert cluster.query("select api.outbox_published(%s)", [ids], role=RELAY) == [(len(ids),)]
     assert read_outbox(cluster, of) == [] and cluster.query("select rows from api.outbox_depth()", role=RELAY) == [(0,)]
 

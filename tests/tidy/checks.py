@@ -29,6 +29,8 @@ WALLS = (
     (r"^ingress/", r'"(workers|ops|cli)/', "the ingress includes common only"),
     (r"^workers/subscription_sync/", r'"workers/(?!runtime|subscription_sync)', "no worker includes another's code"),
     (r"^workers/audit_log/", r'"workers/(?!runtime|audit_log)', "no worker includes another's code"),
+    (r"^workers/outbox_relay/", r'"workers/(?!runtime|outbox_relay)', "no worker includes another's code"),
+    (r"^workers/revocation_fanout/", r'"workers/(?!runtime|revocation_fanout)', "no worker includes another's code"),
     (r"^workers/runtime/", r'"workers/(?!runtime)', "the runtime knows no worker"),
     (r"^ingress/routes/", r"<(sys/socket|netinet|event2|openssl/ssl)", "routes never touch sockets"),
     (r"^(?!common/kafka_|ops/dev/broker/|tests/)", r"<librdkafka/", "only common/kafka_*.c know librdkafka"),

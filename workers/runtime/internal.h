@@ -1,7 +1,7 @@
 /*
  * What the files of workers/runtime share; workers see runtime.h only.
  *
- *   runtime.c      the program: flags, configuration, connections, signals, loop
+ *   runtime.c      the worker: connections, loop (its frame: workers/runtime/program.h)
  *   partitions.c   which partitions this process holds; assignment, revocation, recovery (C1, C6, C8)
  *   offsets.c      the offset rows (C1, C3)
  *   batch.c        from records to one transaction (C2–C6)

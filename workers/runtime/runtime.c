@@ -1,8 +1,7 @@
-/* The program around the loop: flags, configuration, connections, signals, C7. */
+/* The program around the loop: connections, turns, C7. */
 #include "workers/runtime/runtime.h"
 
 #include <assert.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,8 +9,8 @@
 
 #include "common/admin.h"
 #include "common/log.h"
-#include "common/process.h"
 #include "workers/runtime/internal.h"
+#include "workers/runtime/program.h"
 
 enum {
 	POLL_MS = 200, /* how late a signal may be seen */
@@ -21,28 +20,6 @@ enum {
 	PARAMS_MAX = 16,
 	NS_PER_MS = 1000000
 };
-
-static volatile sig_atomic_t stop_asked;
-static volatile sig_atomic_t reload_asked;
-
-static void on_signal(int number)
-{
-	if (number == SIGHUP)
-		reload_asked = 1;
-	else
-		stop_asked = 1;
-}
-
-static void signals_install(void)
-{
-	struct sigaction action = {.sa_handler = on_signal};
-	(void)sigemptyset(&action.sa_mask);
-	(void)sigaction(SIGTERM, &action, NULL);
-	(void)sigaction(SIGINT, &action, NULL);
-	(void)sigaction(SIGHUP, &action, NULL);
-	action.sa_handler = SIG_IGN;
-	(void)sigaction(SIGPIPE, &action, NULL);
-}
 
 /* --- what workers may ask --- */
 
@@ -91,12 +68,12 @@ static bool wait_for(struct worker *worker, bool (*attempt)(struct worker *worke
 		int64_t pause_ms =
 			retry_failed(&retry, clock_mono_ns(worker->clock), worker->config->retry_backoff_max_ms);
 		LOG(WARN, "waiting_to_start", F_I64("pause_ms", pause_ms), F_ERR(err));
-		while (retry_waiting(&retry, clock_mono_ns(worker->clock)) && !stop_asked) {
+		while (retry_waiting(&retry, clock_mono_ns(worker->clock)) && !program_stopping()) {
 			status_beat(worker->status, clock_mono_ns(worker->clock));
 			const struct timespec nap = {.tv_nsec = 20 * NS_PER_MS};
 			(void)nanosleep(&nap, NULL);
 		}
-		if (stop_asked)
+		if (program_stopping())
 			return false;
 	}
 	return true;
@@ -199,23 +176,12 @@ static bool worker_begin(struct worker *worker, struct err *err)
 
 static void reload(struct worker *worker)
 {
-	struct err err;
-	struct config *fresh = config_reload(worker->config, &err);
-	enum log_level level;
-	uint32_t topics;
-	if (!log_reopen(&err))
-		LOG(ERROR, "log_reopen_failed", F_ERR(&err));
-	if (fresh == NULL) {
-		LOG(ERROR, "reload_refused", F_ERR(&err));
+	struct config *fresh = program_reload(worker->config);
+	if (fresh == NULL)
 		return;
-	}
 	struct config *old = worker->config;
 	worker->config = fresh;
 	pg_set_config(worker->pg, fresh);
-	if (log_level_parse(fresh->log_level, &level))
-		log_set_level(level);
-	if (log_topics_parse(fresh->log_trace, &topics))
-		log_set_topics(topics);
 	if (worker->spec->reload != NULL)
 		worker->spec->reload(worker->state);
 	if (old != worker->boot_config)
@@ -260,10 +226,8 @@ static void turn(struct worker *worker)
 	size_t count = 0;
 	int64_t now_ns = clock_mono_ns(worker->clock);
 	status_beat(worker->status, now_ns);
-	if (reload_asked) {
-		reload_asked = 0;
+	if (program_reload_asked())
 		reload(worker);
-	}
 	if (retry_pending(&worker->retry) && !retry_waiting(&worker->retry, now_ns))
 		partitions_recover(worker);
 	int64_t left_ms = retry_left_ms(&worker->retry, clock_mono_ns(worker->clock));
@@ -298,8 +262,9 @@ static void worker_end(struct worker *worker)
 	free(worker->items);
 }
 
-static int worker_run(const struct worker_spec *spec, struct config *config, const char *client_id)
+static int worker_run(const struct program *program, struct config *config, const char *client_id)
 {
+	const struct worker_spec *spec = program->cookie;
 	struct worker *worker = calloc(1, sizeof(*worker));
 	struct err err = {.code = ERR_NONE};
 	int status = err_exit_status(ERR_FULL);
@@ -314,9 +279,9 @@ static int worker_run(const struct worker_spec *spec, struct config *config, con
 	if (worker_begin(worker, &err)) {
 		status_started(worker->status);
 		LOG(INFO, "started", F_TEXT("version", WATCHPOST_VERSION), F_TEXT("cluster", worker->cluster_id));
-		while (!stop_asked && !worker->failed)
+		while (!program_stopping() && !worker->failed)
 			turn(worker);
-	} else if (!stop_asked) {
+	} else if (!program_stopping()) {
 		worker->failed = true;
 		worker->failure = err;
 	}
@@ -335,38 +300,10 @@ static int worker_run(const struct worker_spec *spec, struct config *config, con
 
 int worker_main(const struct worker_spec *spec, int argc, char **argv)
 {
-	/* The log keeps the pointer to its program's name. */
-	static char program[64];
-	struct err err;
-	enum log_level level = LOG_LEVEL_INFO;
-	uint32_t topics = 0;
-	int status, rest;
-	(void)snprintf(program, sizeof(program), "watchpost-%s", spec->name);
-	if (config_answer_flags(spec->program, argc, argv, spec->summary, &status))
-		return status;
-	struct config *config = NULL;
-	if (!process_harden(&err))
-		goto refused;
-	config = config_load(spec->program, argc, argv, &rest, &err);
-	if (config == NULL)
-		goto refused;
-	if (rest < argc) {
-		(void)err_set(&err, ERR_INVALID, "unexpected argument: %s", argv[rest]);
-		goto refused;
-	}
-	if (!log_level_parse(config->log_level, &level) || !log_topics_parse(config->log_trace, &topics)) {
-		(void)err_set(&err, ERR_INVALID, "log_level or log_trace names nothing that exists");
-		goto refused;
-	}
-	if (!log_open(program, config->log_file, level, &err))
-		goto refused;
-	log_set_topics(topics);
-	signals_install();
-	status = worker_run(spec, config, program);
-	log_close();
-	return status;
-refused:
-	(void)fprintf(stderr, "%s: %s\n", program, err.text);
-	config_free(config);
-	return 2;
+	const struct program program = {.name = spec->name,
+					.summary = spec->summary,
+					.config = spec->program,
+					.run = worker_run,
+					.cookie = spec};
+	return program_main(&program, argc, argv);
 }
