@@ -9,6 +9,7 @@ static const struct route TABLE[] = {
 	 false},
 	{"security_txt", HTTP_GET, "/.well-known/security.txt", ROUTE_ANYBODY, 0, wellknown_security_txt, false},
 	{"security_page", HTTP_GET, "/security", ROUTE_ANYBODY, 0, wellknown_security_page, false},
+	{"openapi", HTTP_GET, "/v1/openapi.json", ROUTE_ANYBODY, 0, wellknown_openapi, false},
 };
 
 const struct route *route_table(size_t *count)

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "ingress/loop.h"
+#include "ingress/routes/openapi.h"
 #include "ingress/routes/security_page.h"
 
 static const int64_t MONTH_S = 30 * 24 * 3600;
@@ -52,4 +53,12 @@ void wellknown_security_page(struct request *req)
 					     .content_type = "text/html; charset=utf-8",
 					     .body = bytes_of(SECURITY_PAGE_HTML),
 					     .headers = HEADERS});
+}
+
+void wellknown_openapi(struct request *req)
+{
+	request_finish(req, &(struct answer){.status = 200,
+					     .reason = "served",
+					     .content_type = "application/json",
+					     .body = bytes_make(OPENAPI_JSON, sizeof(OPENAPI_JSON) - 1)});
 }

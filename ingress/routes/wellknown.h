@@ -1,5 +1,5 @@
 /*
- * What everybody may read: how to report a fault (RFC 9116) and the security page.
+ * What everybody may read: how to report a fault (RFC 9116), the security page and the HTTP contract.
  */
 #ifndef WATCHPOST_INGRESS_ROUTES_WELLKNOWN_H
 #define WATCHPOST_INGRESS_ROUTES_WELLKNOWN_H
@@ -10,5 +10,7 @@
 void wellknown_security_txt(struct request *req);
 /* GET /security: docs/security-page.txt as HTML. */
 void wellknown_security_page(struct request *req);
+/* GET /v1/openapi.json: schemas/openapi.yaml as JSON. */
+void wellknown_openapi(struct request *req);
 
 #endif

@@ -1,5 +1,6 @@
 """The HTTP engine over real sockets: W1 to W3, W5, W8, W9. Kafka is away, so webhooks are answered 503 at once."""
 
+import json
 import os
 import pathlib
 import re
@@ -89,6 +90,14 @@ def test_security_txt_and_page(plain):
             assert words.replace(" .", ".") in re.sub(r" ([.,])", r"\1", flat), words
     assert "default-src 'none'" in headers["content-security-policy"]
     assert "<script" not in html and "http" not in html.replace("https://watchpost.systems", "")
+
+
+def test_the_contract_is_served(plain):
+    """Tools read the contract where it is kept. How: it is JSON, and it names the route that it came by."""
+    status, headers, body = ask(plain, head_of("GET", "/v1/openapi.json"))
+    assert status == 200 and headers["content-type"] == "application/json"
+    document = json.loads(body)
+    assert document["openapi"] == "3.1.0" and "get" in document["paths"]["/v1/openapi.json"]
 
 
 def test_the_page_is_what_the_text_makes(tmp_path):

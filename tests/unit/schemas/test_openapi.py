@@ -1,6 +1,8 @@
 """schemas/openapi.yaml and docs/answers.md: valid, and the same as what the program does."""
 
+import json
 import re
+import runpy
 from pathlib import Path
 
 import jsonschema
@@ -118,6 +120,22 @@ def test_routes_are_the_program_s():
     routes += re.findall(r'\{"(GET|POST)", "(/[a-z/]+)", ', source("common/admin.c"))
     described = {(method, path) for path, item in CONTRACT["paths"].items() for method in METHODS if method in item}
     assert {(method.lower(), path) for method, path in routes} == described
+
+
+def test_the_served_document_is_the_contract():
+    """Why: GET /v1/openapi.json is what people read. How: the C header against what its script makes, the text between its
+    quotes against the contract; no path of the admin listener, and nothing that is not used."""
+    script = runpy.run_path(str(ROOT / "ingress" / "routes" / "openapi.py"))
+    written = (ROOT / "ingress" / "routes" / "openapi.h").read_text(encoding="utf-8")
+    assert written == script["header"]((ROOT / "schemas" / "openapi.yaml").read_text(encoding="utf-8"))
+    lines = re.findall(r'^\t"(.*)"(?: \\)?$', written, re.M)
+    served = json.loads("".join(lines).replace('\\"', '"').replace("\\\\", "\\"))
+    assert served["paths"] == {path: item for path, item in CONTRACT["paths"].items() if "servers" not in item}
+    assert served["info"] == CONTRACT["info"] and "/healthz" not in served["paths"]
+    assert jsonschema.Draft202012Validator(DOCUMENT).is_valid(served)
+    used = set(script["references"](served))
+    assert {(kind, name) for kind, parts in served["components"].items() for name in parts
+            if kind != "securitySchemes"} == used
 
 
 def test_problem_codes_are_the_program_s():
