@@ -279,7 +279,11 @@ enum free_text free_text_check(struct bytes text)
 	if (text.len > sizeof(folded))
 		return FREE_TEXT_TOO_LONG;
 	const struct secret_scan scan = {.text = folded, .len = text_fold(text, folded)};
+	enum free_text verdict = FREE_TEXT_FINE;
 	if (holds_secret(&scan))
-		return FREE_TEXT_SECRET;
-	return card_in_text(bytes_make(folded, scan.len)) ? FREE_TEXT_CARD : FREE_TEXT_FINE;
+		verdict = FREE_TEXT_SECRET;
+	else if (card_in_text(bytes_make(folded, scan.len)))
+		verdict = FREE_TEXT_CARD;
+	explicit_bzero(folded, scan.len); /* what is refused leaves no copy on the stack */
+	return verdict;
 }

@@ -163,6 +163,9 @@ static void end(struct request *req, int status, const char *reason)
 	counter_request(req->route, status, age_us);
 	timer_stop(&req->deadline);
 	auth_forget(req);
+	if (req->kept != NULL)
+		req->kept->release(req->kept);
+	req->kept = NULL;
 	req->connection = NULL;
 	request_set_state(req, REQUEST_ANSWERED);
 	if (!req->held)

@@ -14,6 +14,8 @@ static const struct row TABLE[] = {
 	{"signature_invalid", "The signature is not valid", 0},
 	{"json_invalid", "The body is not JSON", 0},
 	{"event_invalid", "The event is not valid", 0},
+	{"secret_refused", "The text holds a secret", 0},
+	{"card_data_refused", "The text holds card data", 0},
 	{"unauthorized", "The token is missing or not valid", 401},
 	{"agent_paused", "The agent is paused", 0},
 	{"account_suspended", "The account is suspended", 0},

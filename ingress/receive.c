@@ -93,8 +93,8 @@ static bool receive_head(struct request *req)
 /* W3. */
 static void find_route(struct request *req)
 {
-	const char *allow = NULL;
-	switch (route_find(&req->head, &req->route, &allow)) {
+	char allow[ROUTE_ALLOW_BYTES];
+	switch (route_find(&req->head, &req->route, allow)) {
 	case ROUTE_FOUND:
 		check_caller(req);
 		break;
@@ -102,7 +102,7 @@ static void find_route(struct request *req)
 		request_fail(req, &(struct problem){.status = 404, .code = "not_found"});
 		break;
 	case ROUTE_NO_METHOD: {
-		char header[64];
+		char header[ROUTE_ALLOW_BYTES + 16];
 		int len = snprintf(header, sizeof(header), "Allow: %s\r\n", allow);
 		assert(len > 0 && (size_t)len < sizeof(header));
 		(void)len;

@@ -115,6 +115,18 @@ void request_note(struct request *req, const char *key, struct bytes value)
 	note->key = key;
 }
 
+void request_keep(struct request *req, struct request_kept *kept)
+{
+	assert(req->kept == NULL && req->state != REQUEST_ANSWERED && kept->release != NULL);
+	req->kept = kept;
+}
+
+struct request_kept *request_kept(const struct request *req)
+{
+	assert(req->kept != NULL);
+	return req->kept;
+}
+
 /* --- waiting (W7) --------------------------------------------------------------------------------- */
 
 struct kafka_ticket *request_ticket(struct request *req)

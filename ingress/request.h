@@ -76,6 +76,15 @@ struct problem {
 };
 void request_fail(struct request *req, const struct problem *problem);
 
+/* Memory of the handler's that lives as long as the request is unanswered: released once it was answered (an answer's
+ * body may stand in it) or its client went away. One per request. */
+struct request_kept {
+	void (*release)(struct request_kept *kept);
+};
+void request_keep(struct request *req, struct request_kept *kept);
+/* What was kept. */
+struct request_kept *request_kept(const struct request *req);
+
 /* The request's own ticket for Kafka; one outstanding at a time. */
 struct kafka_ticket *request_ticket(struct request *req);
 struct request *request_of_ticket(struct kafka_ticket *ticket);

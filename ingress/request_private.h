@@ -35,6 +35,7 @@ struct request {
 	void (*on_ticket)(struct request *req, const struct kafka_ticket *ticket);
 	struct store_ticket store_ticket;
 	void (*on_store)(struct request *req, struct pg_ticket *ticket);
+	struct request_kept *kept; /* NULL: nothing */
 	struct timer deadline;
 	const char *deadline_code;
 	size_t note_count;

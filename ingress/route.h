@@ -32,13 +32,17 @@ struct route {
 	bool serves_paused; /* ROUTE_AGENT: also a paused agent, and one of a suspended account */
 };
 
-enum route_match { ROUTE_FOUND, ROUTE_NO_PATH /* 404 */, ROUTE_NO_METHOD /* 405; *allow is set */ };
+enum route_match { ROUTE_FOUND, ROUTE_NO_PATH /* 404 */, ROUTE_NO_METHOD /* 405 */ };
 
 /* The limit in force for this route's body. */
 size_t route_body_bytes_max(const struct route *route, const struct config *config);
 
-/* allow: text for the Allow header, static. */
-MUSTCHECK enum route_match route_find(const struct http_head *head, const struct route **route, const char **allow);
+/* The longest Allow header: every method, ", " between. */
+enum { ROUTE_ALLOW_BYTES = 64 };
+
+/* allow: text for the Allow header, NUL-terminated; set with ROUTE_NO_METHOD. */
+MUSTCHECK enum route_match route_find(const struct http_head *head, const struct route **route,
+				      char allow[ROUTE_ALLOW_BYTES]);
 
 /* Every row, for metrics and tests. */
 const struct route *route_table(size_t *count);

@@ -96,7 +96,9 @@ static bool unknown(struct reader *reader)
 		if ((word[i] < 'a' || word[i] > 'z') && word[i] != '_')
 			len = 0;
 	word[len] = '\0';
-	return invalid(reader, word, DETAIL);
+	(void)invalid(reader, word, DETAIL);
+	explicit_bzero(word, sizeof(word));
+	return false;
 }
 
 /* --- values ----------------------------------------------------------------------------------------- */
@@ -167,6 +169,7 @@ static bool take_occurred_at(struct reader *reader, enum json_token first, struc
 	out->has_occurred_at = len >= TIME_CHARS_MIN && len <= TIME_CHARS_MAX && strlen(text) == len &&
 			       clock_parse_ms(text, &out->occurred_at_ms) && out->occurred_at_ms >= OCCURRED_MIN_MS &&
 			       out->occurred_at_ms <= reader->now_ms + AGENT_AHEAD_MS;
+	explicit_bzero(text, sizeof(text));
 	return out->has_occurred_at || invalid(reader, "occurred_at", DETAIL);
 }
 
@@ -210,29 +213,37 @@ static bool take_currency(struct reader *reader, enum json_token first, struct a
 }
 
 /* The scanner saw to valid UTF-8. */
-static size_t characters(const char *text, size_t len)
+static size_t characters(struct bytes text)
 {
 	size_t count = 0;
 
-	for (size_t i = 0; i < len; i++)
-		count += ((uint8_t)text[i] & 0xC0) != 0x80;
+	for (size_t i = 0; i < text.len; i++)
+		count += (text.data[i] & 0xC0) != 0x80;
 	return count;
+}
+
+static bool check_text(struct reader *reader, struct bytes text)
+{
+	if (characters(text) > AGENT_TEXT_CHARS_MAX)
+		return invalid(reader, "text", "over 1000 characters");
+	if (text.len > 0 && memchr(text.data, '\0', text.len) != NULL)
+		return invalid(reader, "text", "holds U+0000");
+	return check_typed(reader, text, "text");
 }
 
 static bool take_text(struct reader *reader, enum json_token first, struct agent_report *out)
 {
 	char text[AGENT_TEXT_BYTES_MAX];
-	size_t len = 0;
+	size_t len = sizeof(text);
 
 	if (first != JSON_SCAN_STRING)
 		return mistyped(reader, first, "text", "not a text");
-	if (!json_scan_text(&reader->scan, text, sizeof(text), &len) || characters(text, len) > AGENT_TEXT_CHARS_MAX)
-		return invalid(reader, "text", "over 1000 characters");
-	if (memchr(text, '\0', len) != NULL)
-		return invalid(reader, "text", "holds U+0000");
-	out->has_text = true;
+	out->has_text = json_scan_text(&reader->scan, text, sizeof(text), &len)
+				? check_text(reader, bytes_make(text, len))
+				: invalid(reader, "text", "over 1000 characters");
 	out->text_json = bytes_make(reader->scan.raw.data - 1, reader->scan.raw.len + 2);
-	return check_typed(reader, bytes_make(text, len), "text");
+	explicit_bzero(text, sizeof(text)); /* what is refused leaves no copy on the stack */
+	return out->has_text;
 }
 
 size_t agent_report_text(const struct agent_report *report, char out[AGENT_TEXT_BYTES_MAX])
@@ -344,6 +355,7 @@ bool agent_reports_read(struct bytes body, int64_t now_ms, struct agent_reports 
 		assert(out->count > 0 && out->count <= AGENT_EVENTS_MAX);
 		return true;
 	}
+	explicit_bzero(out, sizeof(*out));
 	/* A fault of a field may stand in what is no JSON further on: that is said first, whatever the order. */
 	return is_json(body) ? false : not_json(&reader);
 }

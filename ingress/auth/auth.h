@@ -34,6 +34,9 @@ void auth_stop(struct auth *auth);
 void auth_begin(struct request *req, void (*then)(struct request *req));
 /* R3, again: the same for a request that was accepted before. */
 void auth_require(struct request *req, void (*then)(struct request *req));
+/* 401 on the grid, or 429 where an address had too many: for a handler that learns that the token is nobody's any more.
+ */
+void auth_refuse(struct request *req, const char *reason);
 /* After W4, on routes of agents: who calls, as the last check knew him. */
 const struct caller *request_caller(const struct request *req);
 

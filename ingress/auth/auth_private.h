@@ -65,8 +65,6 @@ void auth_decide(struct request *req, const struct caller *caller, bool first_us
 MUSTCHECK bool auth_find(struct auth *auth, const uint8_t token_hash[SHA256_BYTES], struct caller *out,
 			 bool *first_use);
 
-/* refuse.c: 401 on the grid, or 429 where an address had too many. */
-void auth_refuse(struct request *req, const char *reason);
 /* refuse.c: takes a 401 of the address ahead. False: there is none left, and the request is finished with 429. */
 MUSTCHECK bool auth_charge(struct request *req);
 /* refuse.c: it was not needed. */

@@ -80,11 +80,13 @@ static void *publisher_run(void *cookie)
 
 static struct kafka_producer *producer_open(const struct config *config, struct err *err)
 {
-	char topic[KAFKA_TOPIC_BYTES_MAX + 1];
+	char stripe[KAFKA_TOPIC_BYTES_MAX + 1], agent[KAFKA_TOPIC_BYTES_MAX + 1];
 	int timeout_ms = (int)config->publish_timeout_ms;
 
-	event_topic_name(EVENT_TOPIC_STRIPE, config->environment, topic);
-	const char *const topics[] = {topic, NULL};
+	event_topic_name(EVENT_TOPIC_STRIPE, config->environment, stripe);
+	event_topic_name(EVENT_TOPIC_AGENT, config->environment, agent);
+	/* A node without agents does not wait for their topic. */
+	const char *const topics[] = {stripe, config->agents ? agent : NULL, NULL};
 	return kafka_producer_new(
 		&(struct kafka_producer_options){
 			.config = config,

@@ -13,96 +13,195 @@
 	"name\":\"Security\",\"email\":\"security@watchpost.systems\",\"url\":\"https://wat" \
 	"chpost.systems/security\"}},\"servers\":[{\"url\":\"https://watchpost.systems\"" \
 	",\"description\":\"The public listener.\"}],\"security\":[],\"tags\":[{\"name\":\"s" \
-	"tripe\",\"description\":\"What Stripe calls.\"},{\"name\":\"everybody\",\"descript" \
-	"ion\":\"What anybody may read.\"}],\"paths\":{\"/webhooks/stripe\":{\"post\":{\"op" \
-	"erationId\":\"stripeWebhook\",\"tags\":[\"stripe\"],\"summary\":\"A signed Stripe " \
-	"event.\",\"description\":\"Answered 200 once Kafka has it, also for types th" \
-	"at nothing is done with, for duplicates, and for the other livemode. Of " \
-	"the event only an allow list of fields is kept. The signature is checked" \
-	" over the raw body; whatever is wrong with it, the answer is the same.\"," \
-	"\"security\":[{\"stripeSignature\":[]}],\"requestBody\":{\"required\":true,\"desc" \
-	"ription\":\"A snapshot event (object \\\"event\\\") or a thin one (object \\\"v2" \
-	".core.event\\\"), at most webhook_body_bytes_max bytes. The content type i" \
-	"s not looked at.\",\"content\":{\"application/json\":{\"schema\":{\"$ref\":\"#/com" \
-	"ponents/schemas/StripeEvent\"},\"examples\":{\"snapshot\":{\"value\":{\"id\":\"evt" \
-	"_1NG8Du2eZvKYlo2CUI79vXWy\",\"object\":\"event\",\"api_version\":\"2025-03-31.ba" \
-	"sil\",\"created\":1686089970,\"livemode\":false,\"type\":\"customer.subscription" \
-	".updated\",\"data\":{\"object\":{\"id\":\"sub_1MowQVLkdIwHu7ixeRlqHVzs\",\"object\"" \
-	":\"subscription\",\"customer\":\"cus_Na6dX7aXxi11N4\",\"status\":\"active\"}}}},\"t" \
-	"hin\":{\"value\":{\"id\":\"evt_test_65R9Ijk8dKEYZcXeRWn16R9A\",\"object\":\"v2.cor" \
-	"e.event\",\"created\":\"2026-01-15T10:00:00.000Z\",\"livemode\":false,\"type\":\"v" \
-	"1.billing.meter.error_report_triggered\"}}}}}},\"responses\":{\"200\":{\"descr" \
-	"iption\":\"It is in Kafka.\",\"headers\":{\"Watchpost-Request-Id\":{\"$ref\":\"#/c" \
-	"omponents/headers/RequestId\"}},\"content\":{\"application/json\":{\"schema\":{" \
-	"\"$ref\":\"#/components/schemas/Received\"},\"examples\":{\"kept\":{\"value\":{\"re" \
-	"ceived\":true}}}}}},\"400\":{\"$ref\":\"#/components/responses/Problem\"},\"413\"" \
-	":{\"$ref\":\"#/components/responses/Problem\"},\"429\":{\"$ref\":\"#/components/r" \
-	"esponses/ProblemWithRetry\"},\"503\":{\"$ref\":\"#/components/responses/Proble" \
-	"mWithRetry\"},\"default\":{\"$ref\":\"#/components/responses/Problem\"}}}},\"/.w" \
-	"ell-known/security.txt\":{\"get\":{\"operationId\":\"securityText\",\"tags\":[\"ev" \
-	"erybody\"],\"summary\":\"Where to report a vulnerability (RFC 9116).\",\"respo" \
-	"nses\":{\"200\":{\"description\":\"The contact, and until when it holds.\",\"hea" \
-	"ders\":{\"Watchpost-Request-Id\":{\"$ref\":\"#/components/headers/RequestId\"}}" \
-	",\"content\":{\"text/plain\":{\"schema\":{\"type\":\"string\"}}}},\"default\":{\"$ref" \
-	"\":\"#/components/responses/Problem\"}}}},\"/security\":{\"get\":{\"operationId\"" \
-	":\"securityPage\",\"tags\":[\"everybody\"],\"summary\":\"What is done for securit" \
-	"y, in plain words.\",\"responses\":{\"200\":{\"description\":\"The page.\",\"heade" \
-	"rs\":{\"Watchpost-Request-Id\":{\"$ref\":\"#/components/headers/RequestId\"}},\"" \
-	"content\":{\"text/html\":{\"schema\":{\"type\":\"string\"}}}},\"default\":{\"$ref\":\"" \
-	"#/components/responses/Problem\"}}}},\"/v1/openapi.json\":{\"get\":{\"operatio" \
-	"nId\":\"contract\",\"tags\":[\"everybody\"],\"summary\":\"This document as JSON, w" \
-	"ithout the admin listener.\",\"responses\":{\"200\":{\"description\":\"The contr" \
-	"act.\",\"headers\":{\"Watchpost-Request-Id\":{\"$ref\":\"#/components/headers/Re" \
-	"questId\"}},\"content\":{\"application/json\":{\"schema\":{\"type\":\"object\"}}}}," \
-	"\"default\":{\"$ref\":\"#/components/responses/Problem\"}}}}},\"components\":{\"s" \
-	"ecuritySchemes\":{\"stripeSignature\":{\"type\":\"apiKey\",\"in\":\"header\",\"name\"" \
-	":\"Stripe-Signature\",\"description\":\"t=<unix seconds>,v1=<hex>; HMAC-SHA25" \
-	"6 of \\\"<t>.<raw body>\\\" under the endpoint's secret. Any v1 may match an" \
-	"y secret that is active; t may be off by 300 s (stripe_tolerance_s) eith" \
-	"er way.\"}},\"headers\":{\"RequestId\":{\"description\":\"The request's id, whic" \
-	"h the log line carries too.\",\"required\":true,\"schema\":{\"$ref\":\"#/compone" \
-	"nts/schemas/RequestId\"}},\"RetryAfter\":{\"description\":\"Seconds to wait be" \
-	"fore another try.\",\"required\":true,\"schema\":{\"type\":\"integer\",\"minimum\":" \
-	"1}}},\"responses\":{\"Problem\":{\"description\":\"Refused; the code says why.\"" \
+	"tripe\",\"description\":\"What Stripe calls.\"},{\"name\":\"agents\",\"description" \
+	"\":\"What agents call, with the token of their connection.\"},{\"name\":\"ever" \
+	"ybody\",\"description\":\"What anybody may read.\"}],\"paths\":{\"/webhooks/stri" \
+	"pe\":{\"post\":{\"operationId\":\"stripeWebhook\",\"tags\":[\"stripe\"],\"summary\":\"" \
+	"A signed Stripe event.\",\"description\":\"Answered 200 once Kafka has it, a" \
+	"lso for types that nothing is done with, for duplicates, and for the oth" \
+	"er livemode. Of the event only an allow list of fields is kept. The sign" \
+	"ature is checked over the raw body; whatever is wrong with it, the answe" \
+	"r is the same.\",\"security\":[{\"stripeSignature\":[]}],\"requestBody\":{\"requ" \
+	"ired\":true,\"description\":\"A snapshot event (object \\\"event\\\") or a thin " \
+	"one (object \\\"v2.core.event\\\"), at most webhook_body_bytes_max bytes. Th" \
+	"e content type is not looked at.\",\"content\":{\"application/json\":{\"schema" \
+	"\":{\"$ref\":\"#/components/schemas/StripeEvent\"},\"examples\":{\"snapshot\":{\"v" \
+	"alue\":{\"id\":\"evt_1NG8Du2eZvKYlo2CUI79vXWy\",\"object\":\"event\",\"api_version" \
+	"\":\"2025-03-31.basil\",\"created\":1686089970,\"livemode\":false,\"type\":\"custo" \
+	"mer.subscription.updated\",\"data\":{\"object\":{\"id\":\"sub_1MowQVLkdIwHu7ixeR" \
+	"lqHVzs\",\"object\":\"subscription\",\"customer\":\"cus_Na6dX7aXxi11N4\",\"status\"" \
+	":\"active\"}}}},\"thin\":{\"value\":{\"id\":\"evt_test_65R9Ijk8dKEYZcXeRWn16R9A\"," \
+	"\"object\":\"v2.core.event\",\"created\":\"2026-01-15T10:00:00.000Z\",\"livemode\"" \
+	":false,\"type\":\"v1.billing.meter.error_report_triggered\"}}}}}},\"responses" \
+	"\":{\"200\":{\"description\":\"It is in Kafka.\",\"headers\":{\"Watchpost-Request-" \
+	"Id\":{\"$ref\":\"#/components/headers/RequestId\"}},\"content\":{\"application/j" \
+	"son\":{\"schema\":{\"$ref\":\"#/components/schemas/Received\"},\"examples\":{\"kep" \
+	"t\":{\"value\":{\"received\":true}}}}}},\"400\":{\"$ref\":\"#/components/responses" \
+	"/Problem\"},\"413\":{\"$ref\":\"#/components/responses/Problem\"},\"429\":{\"$ref\"" \
+	":\"#/components/responses/ProblemWithRetry\"},\"503\":{\"$ref\":\"#/components/" \
+	"responses/ProblemWithRetry\"},\"default\":{\"$ref\":\"#/components/responses/P" \
+	"roblem\"}}}},\"/v1/agent\":{\"get\":{\"operationId\":\"agent\",\"tags\":[\"agents\"]," \
+	"\"summary\":\"Who am I?\",\"description\":\"Also answered for a paused agent, a" \
+	"nd for one of a suspended account.\",\"security\":[{\"agentToken\":[]}],\"resp" \
+	"onses\":{\"200\":{\"description\":\"The agent of this token, and its account.\"" \
 	",\"headers\":{\"Watchpost-Request-Id\":{\"$ref\":\"#/components/headers/Request" \
-	"Id\"}},\"content\":{\"application/problem+json\":{\"schema\":{\"$ref\":\"#/compone" \
-	"nts/schemas/Problem\"},\"examples\":{\"signature\":{\"value\":{\"type\":\"https://" \
-	"watchpost.systems/problems/signature_invalid\",\"title\":\"The signature is " \
-	"not valid\",\"status\":400,\"code\":\"signature_invalid\",\"request_id\":\"req_01J" \
-	"9ZQ4B7N8M6K5H3G2F1E0D9C\"}},\"field\":{\"value\":{\"type\":\"https://watchpost.s" \
-	"ystems/problems/event_invalid\",\"title\":\"The event is not valid\",\"status\"" \
-	":400,\"code\":\"event_invalid\",\"request_id\":\"req_01J9ZQ4B7N8M6K5H3G2F1E0D9C" \
-	"\",\"field\":\"id\",\"detail\":\"a field is missing or not of the expected form\"" \
-	"}}}}}},\"ProblemWithRetry\":{\"description\":\"Not now; try again after Retry" \
-	"-After.\",\"headers\":{\"Watchpost-Request-Id\":{\"$ref\":\"#/components/headers" \
-	"/RequestId\"},\"Retry-After\":{\"$ref\":\"#/components/headers/RetryAfter\"}},\"" \
-	"content\":{\"application/problem+json\":{\"schema\":{\"$ref\":\"#/components/sch" \
-	"emas/Problem\"},\"examples\":{\"away\":{\"value\":{\"type\":\"https://watchpost.sy" \
-	"stems/problems/unavailable\",\"title\":\"Not available now; try again later\"" \
-	",\"status\":503,\"code\":\"unavailable\",\"request_id\":\"req_01J9ZQ4B7N8M6K5H3G2" \
-	"F1E0D9C\"}}}}}}},\"schemas\":{\"RequestId\":{\"type\":\"string\",\"pattern\":\"^req_" \
-	"[0-9A-HJKMNP-TV-Z]{26}$\"},\"Received\":{\"type\":\"object\",\"required\":[\"recei" \
-	"ved\"],\"properties\":{\"received\":{\"const\":true}},\"additionalProperties\":fa" \
-	"lse},\"StripeEvent\":{\"type\":\"object\",\"description\":\"What every event need" \
-	"s; whatever else stands there is validated as JSON.\",\"required\":[\"id\",\"t" \
-	"ype\",\"created\",\"livemode\"],\"properties\":{\"id\":{\"type\":\"string\",\"maxLengt" \
-	"h\":255},\"object\":{\"description\":\"v2.core.event makes it a thin event.\",\"" \
-	"type\":\"string\"},\"type\":{\"type\":\"string\"},\"created\":{\"description\":\"Secon" \
-	"ds since 1970 UTC; RFC 3339 in a thin event.\",\"type\":[\"integer\",\"string\"" \
-	"]},\"livemode\":{\"type\":\"boolean\"}}},\"Problem\":{\"type\":\"object\",\"required\"" \
-	":[\"type\",\"title\",\"status\",\"code\",\"request_id\"],\"properties\":{\"type\":{\"ty" \
-	"pe\":\"string\",\"format\":\"uri\",\"pattern\":\"^https://watchpost\\\\.systems/prob" \
-	"lems/[a-z_]+$\"},\"title\":{\"type\":\"string\"},\"status\":{\"type\":\"integer\",\"mi" \
-	"nimum\":400,\"maximum\":599},\"code\":{\"$ref\":\"#/components/schemas/ProblemCo" \
-	"de\"},\"request_id\":{\"$ref\":\"#/components/schemas/RequestId\"},\"field\":{\"de" \
-	"scription\":\"The field at fault, where there is one.\",\"type\":\"string\"},\"d" \
-	"etail\":{\"type\":\"string\"}},\"additionalProperties\":false},\"ProblemCode\":{\"" \
-	"description\":\"The closed list; programs decide by it and never by the ti" \
-	"tle.\",\"enum\":[\"bad_request\",\"signature_invalid\",\"json_invalid\",\"event_in" \
-	"valid\",\"unauthorized\",\"agent_paused\",\"account_suspended\",\"not_found\",\"me" \
-	"thod_not_allowed\",\"request_timeout\",\"body_too_large\",\"target_too_long\",\"" \
-	"expectation_failed\",\"rate_limited\",\"head_too_large\",\"internal\",\"method_u" \
-	"nknown\",\"unavailable\",\"version_unsupported\"]}}}}"
+	"Id\"}},\"content\":{\"application/json\":{\"schema\":{\"$ref\":\"#/components/sche" \
+	"mas/AgentSelf\"},\"examples\":{\"active\":{\"value\":{\"agent\":{\"id\":\"agt_01J9ZQ" \
+	"4B7N8M6K5H3G2F1E0D9C\",\"name\":\"Shopping assistant\",\"state\":\"active\",\"toke" \
+	"n_prefix\":\"wp_ABCDE\",\"created_at\":\"2026-11-27T18:35:09.123Z\",\"last_used_" \
+	"at\":null},\"account\":{\"id\":\"acct_01J9ZQ4B7N8M6K5H3G2F1E0D9C\",\"state\":\"act" \
+	"ive\"}}}}}}},\"401\":{\"$ref\":\"#/components/responses/Unauthorized\"},\"413\":{" \
+	"\"$ref\":\"#/components/responses/Problem\"},\"429\":{\"$ref\":\"#/components/res" \
+	"ponses/ProblemWithRetry\"},\"503\":{\"$ref\":\"#/components/responses/ProblemW" \
+	"ithRetry\"},\"default\":{\"$ref\":\"#/components/responses/Problem\"}}},\"delete" \
+	"\":{\"operationId\":\"agentDisconnect\",\"tags\":[\"agents\"],\"summary\":\"Disconne" \
+	"cts the agent; its token is revoked for ever.\",\"description\":\"The answer" \
+	" is withheld until no node accepts the token any more: every node has sh" \
+	"own the change, or its trust in what it knew has ended. Also answered fo" \
+	"r a paused agent, and for one of a suspended account. After a 503 the ou" \
+	"tcome may be unknown; called again it is 401 if the token was revoked.\"," \
+	"\"security\":[{\"agentToken\":[]}],\"responses\":{\"200\":{\"description\":\"Revoke" \
+	"d, and in force.\",\"headers\":{\"Watchpost-Request-Id\":{\"$ref\":\"#/component" \
+	"s/headers/RequestId\"}},\"content\":{\"application/json\":{\"schema\":{\"$ref\":\"" \
+	"#/components/schemas/Revoked\"},\"examples\":{\"everywhere\":{\"value\":{\"revok" \
+	"ed\":true,\"in_force\":{\"nodes\":3,\"of\":3,\"after_ms\":12}}}}}}},\"401\":{\"$ref\"" \
+	":\"#/components/responses/Unauthorized\"},\"413\":{\"$ref\":\"#/components/resp" \
+	"onses/Problem\"},\"429\":{\"$ref\":\"#/components/responses/ProblemWithRetry\"}" \
+	",\"503\":{\"$ref\":\"#/components/responses/ProblemWithRetry\"},\"default\":{\"$r" \
+	"ef\":\"#/components/responses/Problem\"}}}},\"/v1/events\":{\"post\":{\"operatio" \
+	"nId\":\"agentEvents\",\"tags\":[\"agents\"],\"summary\":\"Reports what happened, o" \
+	"ne event or up to a hundred.\",\"description\":\"Answered 202 once Kafka has" \
+	" all of them. All or nothing is taken: the first fault refuses the body " \
+	"and names its field. After a 503 some may be kept; sent again with the s" \
+	"ame ids, what comes twice is marked a duplicate. Texts and ids that hold" \
+	" a secret or a card number are refused.\",\"security\":[{\"agentToken\":[]}]," \
+	"\"requestBody\":{\"required\":true,\"description\":\"At most 524,288 bytes. The" \
+	" content type is not looked at.\",\"content\":{\"application/json\":{\"schema\"" \
+	":{\"$ref\":\"#/components/schemas/AgentEvents\"},\"examples\":{\"single\":{\"valu" \
+	"e\":{\"id\":\"order-1001\",\"type\":\"purchase.completed\",\"occurred_at\":\"2026-11" \
+	"-27T18:35:09Z\",\"decision_id\":\"dec_01J9ZQ4B7N8M6K5H3G2F1E0D9C\",\"amount\":1" \
+	"250,\"currency\":\"usd\",\"text\":\"Two notebooks\"}},\"list\":{\"value\":{\"events\":" \
+	"[{\"type\":\"purchase.failed\",\"text\":\"The shop was closed\"},{\"type\":\"note\"}" \
+	"]}}}}}},\"responses\":{\"202\":{\"description\":\"All of them are in Kafka.\",\"h" \
+	"eaders\":{\"Watchpost-Request-Id\":{\"$ref\":\"#/components/headers/RequestId\"" \
+	"}},\"content\":{\"application/json\":{\"schema\":{\"$ref\":\"#/components/schemas" \
+	"/AgentEventsAccepted\"},\"examples\":{\"single\":{\"value\":{\"accepted\":1,\"even" \
+	"ts\":[{\"id\":\"acct_01J9ZQ4B7N8M6K5H3G2F1E0D9C/order-1001\"}]}}}}}},\"400\":{\"" \
+	"$ref\":\"#/components/responses/Problem\"},\"401\":{\"$ref\":\"#/components/resp" \
+	"onses/Unauthorized\"},\"403\":{\"$ref\":\"#/components/responses/Problem\"},\"41" \
+	"3\":{\"$ref\":\"#/components/responses/Problem\"},\"422\":{\"$ref\":\"#/components" \
+	"/responses/Problem\"},\"429\":{\"$ref\":\"#/components/responses/ProblemWithRe" \
+	"try\"},\"503\":{\"$ref\":\"#/components/responses/ProblemWithRetry\"},\"default\"" \
+	":{\"$ref\":\"#/components/responses/Problem\"}}}},\"/.well-known/security.txt" \
+	"\":{\"get\":{\"operationId\":\"securityText\",\"tags\":[\"everybody\"],\"summary\":\"W" \
+	"here to report a vulnerability (RFC 9116).\",\"responses\":{\"200\":{\"descrip" \
+	"tion\":\"The contact, and until when it holds.\",\"headers\":{\"Watchpost-Requ" \
+	"est-Id\":{\"$ref\":\"#/components/headers/RequestId\"}},\"content\":{\"text/plai" \
+	"n\":{\"schema\":{\"type\":\"string\"}}}},\"default\":{\"$ref\":\"#/components/respon" \
+	"ses/Problem\"}}}},\"/security\":{\"get\":{\"operationId\":\"securityPage\",\"tags\"" \
+	":[\"everybody\"],\"summary\":\"What is done for security, in plain words.\",\"r" \
+	"esponses\":{\"200\":{\"description\":\"The page.\",\"headers\":{\"Watchpost-Reques" \
+	"t-Id\":{\"$ref\":\"#/components/headers/RequestId\"}},\"content\":{\"text/html\":" \
+	"{\"schema\":{\"type\":\"string\"}}}},\"default\":{\"$ref\":\"#/components/responses" \
+	"/Problem\"}}}},\"/v1/openapi.json\":{\"get\":{\"operationId\":\"contract\",\"tags\"" \
+	":[\"everybody\"],\"summary\":\"This document as JSON, without the admin liste" \
+	"ner.\",\"responses\":{\"200\":{\"description\":\"The contract.\",\"headers\":{\"Watc" \
+	"hpost-Request-Id\":{\"$ref\":\"#/components/headers/RequestId\"}},\"content\":{" \
+	"\"application/json\":{\"schema\":{\"type\":\"object\"}}}},\"default\":{\"$ref\":\"#/c" \
+	"omponents/responses/Problem\"}}}}},\"components\":{\"securitySchemes\":{\"stri" \
+	"peSignature\":{\"type\":\"apiKey\",\"in\":\"header\",\"name\":\"Stripe-Signature\",\"d" \
+	"escription\":\"t=<unix seconds>,v1=<hex>; HMAC-SHA256 of \\\"<t>.<raw body>\\" \
+	"\" under the endpoint's secret. Any v1 may match any secret that is activ" \
+	"e; t may be off by 300 s (stripe_tolerance_s) either way.\"},\"agentToken\"" \
+	":{\"type\":\"http\",\"scheme\":\"bearer\",\"description\":\"The token of the agent'" \
+	"s connection, \\\"wp_\\\" and 32 characters of base32.\"}},\"headers\":{\"Reques" \
+	"tId\":{\"description\":\"The request's id, which the log line carries too.\"," \
+	"\"required\":true,\"schema\":{\"$ref\":\"#/components/schemas/RequestId\"}},\"Ret" \
+	"ryAfter\":{\"description\":\"Seconds to wait before another try.\",\"required\"" \
+	":true,\"schema\":{\"type\":\"integer\",\"minimum\":1}}},\"responses\":{\"Problem\":{" \
+	"\"description\":\"Refused; the code says why.\",\"headers\":{\"Watchpost-Reques" \
+	"t-Id\":{\"$ref\":\"#/components/headers/RequestId\"}},\"content\":{\"application" \
+	"/problem+json\":{\"schema\":{\"$ref\":\"#/components/schemas/Problem\"},\"exampl" \
+	"es\":{\"signature\":{\"value\":{\"type\":\"https://watchpost.systems/problems/si" \
+	"gnature_invalid\",\"title\":\"The signature is not valid\",\"status\":400,\"code" \
+	"\":\"signature_invalid\",\"request_id\":\"req_01J9ZQ4B7N8M6K5H3G2F1E0D9C\"}},\"f" \
+	"ield\":{\"value\":{\"type\":\"https://watchpost.systems/problems/event_invalid" \
+	"\",\"title\":\"The event is not valid\",\"status\":400,\"code\":\"event_invalid\",\"" \
+	"request_id\":\"req_01J9ZQ4B7N8M6K5H3G2F1E0D9C\",\"field\":\"id\",\"detail\":\"a fi" \
+	"eld is missing or not of the expected form\"}}}}}},\"Unauthorized\":{\"descr" \
+	"iption\":\"The token is missing, malformed, unknown or revoked; the answer" \
+	" is the same for all.\",\"headers\":{\"Watchpost-Request-Id\":{\"$ref\":\"#/comp" \
+	"onents/headers/RequestId\"},\"WWW-Authenticate\":{\"description\":\"The scheme" \
+	" to use (RFC 6750).\",\"required\":true,\"schema\":{\"const\":\"Bearer\"}}},\"cont" \
+	"ent\":{\"application/problem+json\":{\"schema\":{\"$ref\":\"#/components/schemas" \
+	"/Problem\"},\"examples\":{\"token\":{\"value\":{\"type\":\"https://watchpost.syste" \
+	"ms/problems/unauthorized\",\"title\":\"The token is missing or not valid\",\"s" \
+	"tatus\":401,\"code\":\"unauthorized\",\"request_id\":\"req_01J9ZQ4B7N8M6K5H3G2F1" \
+	"E0D9C\"}}}}}},\"ProblemWithRetry\":{\"description\":\"Not now; try again after" \
+	" Retry-After.\",\"headers\":{\"Watchpost-Request-Id\":{\"$ref\":\"#/components/h" \
+	"eaders/RequestId\"},\"Retry-After\":{\"$ref\":\"#/components/headers/RetryAfte" \
+	"r\"}},\"content\":{\"application/problem+json\":{\"schema\":{\"$ref\":\"#/componen" \
+	"ts/schemas/Problem\"},\"examples\":{\"away\":{\"value\":{\"type\":\"https://watchp" \
+	"ost.systems/problems/unavailable\",\"title\":\"Not available now; try again " \
+	"later\",\"status\":503,\"code\":\"unavailable\",\"request_id\":\"req_01J9ZQ4B7N8M6" \
+	"K5H3G2F1E0D9C\"}}}}}}},\"schemas\":{\"RequestId\":{\"type\":\"string\",\"pattern\":" \
+	"\"^req_[0-9A-HJKMNP-TV-Z]{26}$\"},\"Received\":{\"type\":\"object\",\"required\":[" \
+	"\"received\"],\"properties\":{\"received\":{\"const\":true}},\"additionalProperti" \
+	"es\":false},\"StripeEvent\":{\"type\":\"object\",\"description\":\"What every even" \
+	"t needs; whatever else stands there is validated as JSON.\",\"required\":[\"" \
+	"id\",\"type\",\"created\",\"livemode\"],\"properties\":{\"id\":{\"type\":\"string\",\"ma" \
+	"xLength\":255},\"object\":{\"description\":\"v2.core.event makes it a thin eve" \
+	"nt.\",\"type\":\"string\"},\"type\":{\"type\":\"string\"},\"created\":{\"description\":" \
+	"\"Seconds since 1970 UTC; RFC 3339 in a thin event.\",\"type\":[\"integer\",\"s" \
+	"tring\"]},\"livemode\":{\"type\":\"boolean\"}}},\"AgentSelf\":{\"type\":\"object\",\"r" \
+	"equired\":[\"agent\",\"account\"],\"properties\":{\"agent\":{\"type\":\"object\",\"req" \
+	"uired\":[\"id\",\"name\",\"state\",\"token_prefix\",\"created_at\",\"last_used_at\"]," \
+	"\"properties\":{\"id\":{\"type\":\"string\"},\"name\":{\"type\":\"string\"},\"state\":{\"" \
+	"enum\":[\"active\",\"paused\"]},\"token_prefix\":{\"description\":\"The first 8 ch" \
+	"aracters of the token.\",\"type\":\"string\"},\"created_at\":{\"type\":\"string\",\"" \
+	"format\":\"date-time\"},\"last_used_at\":{\"description\":\"Noted every few seco" \
+	"nds; null before the first use.\",\"type\":[\"string\",\"null\"],\"format\":\"date" \
+	"-time\"}}},\"account\":{\"type\":\"object\",\"required\":[\"id\",\"state\"],\"properti" \
+	"es\":{\"id\":{\"type\":\"string\"},\"state\":{\"enum\":[\"active\",\"suspended\"]}}}}}," \
+	"\"Revoked\":{\"type\":\"object\",\"required\":[\"revoked\",\"in_force\"],\"properties" \
+	"\":{\"revoked\":{\"const\":true},\"in_force\":{\"type\":\"object\",\"required\":[\"nod" \
+	"es\",\"of\",\"after_ms\"],\"properties\":{\"nodes\":{\"description\":\"Nodes that ha" \
+	"ve shown the change; the others accept nothing on old knowledge.\",\"type\"" \
+	":\"integer\"},\"of\":{\"type\":\"integer\"},\"after_ms\":{\"description\":\"Since the" \
+	" change was committed.\",\"type\":\"integer\"}}}}},\"AgentEvent\":{\"type\":\"obje" \
+	"ct\",\"required\":[\"type\"],\"properties\":{\"id\":{\"description\":\"The agent's o" \
+	"wn, so that an event that is sent again is the same event.\",\"type\":\"stri" \
+	"ng\",\"pattern\":\"^[A-Za-z0-9._-]{1,64}$\"},\"type\":{\"enum\":[\"purchase.comple" \
+	"ted\",\"purchase.failed\",\"note\"]},\"occurred_at\":{\"description\":\"From 2000 " \
+	"to a day ahead.\",\"type\":\"string\",\"format\":\"date-time\",\"maxLength\":48},\"d" \
+	"ecision_id\":{\"type\":\"string\",\"pattern\":\"^dec_[0-7][0-9A-HJKMNP-TV-Z]{25}" \
+	"$\"},\"amount\":{\"description\":\"In minor units of the currency.\",\"type\":\"in" \
+	"teger\",\"minimum\":0,\"maximum\":999999999999},\"currency\":{\"description\":\"IS" \
+	"O 4217 in lower case.\",\"type\":\"string\",\"pattern\":\"^[a-z]{3}$\"},\"text\":{\"" \
+	"type\":\"string\",\"maxLength\":1000}},\"additionalProperties\":false},\"AgentEv" \
+	"ents\":{\"oneOf\":[{\"$ref\":\"#/components/schemas/AgentEvent\"},{\"type\":\"obje" \
+	"ct\",\"required\":[\"events\"],\"properties\":{\"events\":{\"type\":\"array\",\"minIte" \
+	"ms\":1,\"maxItems\":100,\"items\":{\"$ref\":\"#/components/schemas/AgentEvent\"}}" \
+	"},\"additionalProperties\":false}]},\"AgentEventsAccepted\":{\"type\":\"object\"" \
+	",\"required\":[\"accepted\",\"events\"],\"properties\":{\"accepted\":{\"type\":\"inte" \
+	"ger\"},\"events\":{\"description\":\"In the order in which they were sent.\",\"t" \
+	"ype\":\"array\",\"items\":{\"type\":\"object\",\"required\":[\"id\"],\"properties\":{\"i" \
+	"d\":{\"description\":\"The account and the agent's id, \\\"acct_\\u2026/order-1" \
+	"001\\\"; else a new \\\"evt_\\u2026\\\". It is the event's ce_id.\",\"type\":\"stri" \
+	"ng\"}}}}}},\"Problem\":{\"type\":\"object\",\"required\":[\"type\",\"title\",\"status\"" \
+	",\"code\",\"request_id\"],\"properties\":{\"type\":{\"type\":\"string\",\"format\":\"ur" \
+	"i\",\"pattern\":\"^https://watchpost\\\\.systems/problems/[a-z_]+$\"},\"title\":{" \
+	"\"type\":\"string\"},\"status\":{\"type\":\"integer\",\"minimum\":400,\"maximum\":599}" \
+	",\"code\":{\"$ref\":\"#/components/schemas/ProblemCode\"},\"request_id\":{\"$ref\"" \
+	":\"#/components/schemas/RequestId\"},\"field\":{\"description\":\"The field at " \
+	"fault, where there is one.\",\"type\":\"string\"},\"detail\":{\"type\":\"string\"}}" \
+	",\"additionalProperties\":false},\"ProblemCode\":{\"description\":\"The closed " \
+	"list; programs decide by it and never by the title.\",\"enum\":[\"bad_reques" \
+	"t\",\"signature_invalid\",\"json_invalid\",\"event_invalid\",\"secret_refused\",\"" \
+	"card_data_refused\",\"unauthorized\",\"agent_paused\",\"account_suspended\",\"no" \
+	"t_found\",\"method_not_allowed\",\"request_timeout\",\"body_too_large\",\"target" \
+	"_too_long\",\"expectation_failed\",\"rate_limited\",\"head_too_large\",\"interna" \
+	"l\",\"method_unknown\",\"unavailable\",\"version_unsupported\"]}}}}"
 /* clang-format on */
 
 #endif
