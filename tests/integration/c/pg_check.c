@@ -283,6 +283,15 @@ static void test_lost_transaction_stays_lost(void **state)
 	assert_int_equal(support_number(pg, "select count(*) from t.n", NULL), 0);
 }
 
+static void test_nothing_is_compiled(void **state)
+{
+	/* Where the planner guesses high, as on tables that were not analyzed yet, compiling a statement takes hundreds
+	 * of milliseconds: a poll of 100 ms (R2) would take longer than its interval. */
+	(void)state;
+	assert_int_equal(
+		support_number(pg, "select count(*) from pg_settings where name = 'jit' and setting = 'off'", NULL), 1);
+}
+
 static void test_statement_timeout(void **state)
 {
 	/* The server ends what takes too long, and the connection goes on. */
@@ -372,6 +381,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_transaction, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_idle_connection_comes_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lost_transaction_stays_lost, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_nothing_is_compiled, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_statement_timeout, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_silent_server, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_other_environment_is_refused, setup, teardown),
