@@ -46,162 +46,162 @@
 	"onses\":{\"200\":{\"description\":\"The agent of this token, and its account.\"" \
 	",\"headers\":{\"Watchpost-Request-Id\":{\"$ref\":\"#/components/headers/Request" \
 	"Id\"}},\"content\":{\"application/json\":{\"schema\":{\"$ref\":\"#/components/sche" \
-	"mas/AgentSelf\"},\"examples\":{\"active\":{\"value\":{\"agent\":{\"id\":\"agt_01J9ZQ" \
-	"4B7N8M6K5H3G2F1E0D9C\",\"name\":\"Shopping assistant\",\"state\":\"active\",\"toke" \
-	"n_prefix\":\"wp_ABCDE\",\"created_at\":\"2026-11-27T18:35:09.123Z\",\"last_used_" \
-	"at\":null},\"account\":{\"id\":\"acct_01J9ZQ4B7N8M6K5H3G2F1E0D9C\",\"state\":\"act" \
-	"ive\"}}}}}}},\"401\":{\"$ref\":\"#/components/responses/Unauthorized\"},\"413\":{" \
-	"\"$ref\":\"#/components/responses/Problem\"},\"429\":{\"$ref\":\"#/components/res" \
-	"ponses/ProblemWithRetry\"},\"503\":{\"$ref\":\"#/components/responses/ProblemW" \
-	"ithRetry\"},\"default\":{\"$ref\":\"#/components/responses/Problem\"}}},\"delete" \
-	"\":{\"operationId\":\"agentDisconnect\",\"tags\":[\"agents\"],\"summary\":\"Disconne" \
-	"cts the agent; its token is revoked for ever.\",\"description\":\"The answer" \
-	" is withheld until no node accepts the token any more: every node has sh" \
-	"own the change, or its trust in what it knew has ended. Also answered fo" \
-	"r a paused agent, and for one of a suspended account. After a 503 the ou" \
-	"tcome may be unknown; called again it is 401 if the token was revoked.\"," \
-	"\"security\":[{\"agentToken\":[]}],\"responses\":{\"200\":{\"description\":\"Revoke" \
-	"d, and in force.\",\"headers\":{\"Watchpost-Request-Id\":{\"$ref\":\"#/component" \
-	"s/headers/RequestId\"}},\"content\":{\"application/json\":{\"schema\":{\"$ref\":\"" \
-	"#/components/schemas/Revoked\"},\"examples\":{\"everywhere\":{\"value\":{\"revok" \
-	"ed\":true,\"in_force\":{\"nodes\":3,\"of\":3,\"after_ms\":12}}}}}}},\"401\":{\"$ref\"" \
-	":\"#/components/responses/Unauthorized\"},\"413\":{\"$ref\":\"#/components/resp" \
-	"onses/Problem\"},\"429\":{\"$ref\":\"#/components/responses/ProblemWithRetry\"}" \
-	",\"503\":{\"$ref\":\"#/components/responses/ProblemWithRetry\"},\"default\":{\"$r" \
-	"ef\":\"#/components/responses/Problem\"}}}},\"/v1/events\":{\"post\":{\"operatio" \
-	"nId\":\"agentEvents\",\"tags\":[\"agents\"],\"summary\":\"Reports what happened, o" \
-	"ne event or up to a hundred.\",\"description\":\"Answered 202 once Kafka has" \
-	" all of them. All or nothing is taken: the first fault refuses the body " \
-	"and names its field. After a 503 some may be kept; sent again with the s" \
-	"ame ids, what comes twice is marked a duplicate. Texts and ids that hold" \
-	" a secret or a card number are refused.\",\"security\":[{\"agentToken\":[]}]," \
-	"\"requestBody\":{\"required\":true,\"description\":\"At most 524,288 bytes. The" \
-	" content type is not looked at.\",\"content\":{\"application/json\":{\"schema\"" \
-	":{\"$ref\":\"#/components/schemas/AgentEvents\"},\"examples\":{\"single\":{\"valu" \
-	"e\":{\"id\":\"order-1001\",\"type\":\"purchase.completed\",\"occurred_at\":\"2026-11" \
-	"-27T18:35:09Z\",\"decision_id\":\"dec_01J9ZQ4B7N8M6K5H3G2F1E0D9C\",\"amount\":1" \
-	"250,\"currency\":\"usd\",\"text\":\"Two notebooks\"}},\"list\":{\"value\":{\"events\":" \
-	"[{\"type\":\"purchase.failed\",\"text\":\"The shop was closed\"},{\"type\":\"note\"}" \
-	"]}}}}}},\"responses\":{\"202\":{\"description\":\"All of them are in Kafka.\",\"h" \
-	"eaders\":{\"Watchpost-Request-Id\":{\"$ref\":\"#/components/headers/RequestId\"" \
-	"}},\"content\":{\"application/json\":{\"schema\":{\"$ref\":\"#/components/schemas" \
-	"/AgentEventsAccepted\"},\"examples\":{\"single\":{\"value\":{\"accepted\":1,\"even" \
-	"ts\":[{\"id\":\"acct_01J9ZQ4B7N8M6K5H3G2F1E0D9C/order-1001\"}]}}}}}},\"400\":{\"" \
-	"$ref\":\"#/components/responses/Problem\"},\"401\":{\"$ref\":\"#/components/resp" \
-	"onses/Unauthorized\"},\"403\":{\"$ref\":\"#/components/responses/Problem\"},\"41" \
-	"3\":{\"$ref\":\"#/components/responses/Problem\"},\"422\":{\"$ref\":\"#/components" \
-	"/responses/Problem\"},\"429\":{\"$ref\":\"#/components/responses/ProblemWithRe" \
-	"try\"},\"503\":{\"$ref\":\"#/components/responses/ProblemWithRetry\"},\"default\"" \
-	":{\"$ref\":\"#/components/responses/Problem\"}}}},\"/.well-known/security.txt" \
-	"\":{\"get\":{\"operationId\":\"securityText\",\"tags\":[\"everybody\"],\"summary\":\"W" \
-	"here to report a vulnerability (RFC 9116).\",\"responses\":{\"200\":{\"descrip" \
-	"tion\":\"The contact, and until when it holds.\",\"headers\":{\"Watchpost-Requ" \
-	"est-Id\":{\"$ref\":\"#/components/headers/RequestId\"}},\"content\":{\"text/plai" \
-	"n\":{\"schema\":{\"type\":\"string\"}}}},\"default\":{\"$ref\":\"#/components/respon" \
-	"ses/Problem\"}}}},\"/security\":{\"get\":{\"operationId\":\"securityPage\",\"tags\"" \
-	":[\"everybody\"],\"summary\":\"What is done for security, in plain words.\",\"r" \
-	"esponses\":{\"200\":{\"description\":\"The page.\",\"headers\":{\"Watchpost-Reques" \
-	"t-Id\":{\"$ref\":\"#/components/headers/RequestId\"}},\"content\":{\"text/html\":" \
-	"{\"schema\":{\"type\":\"string\"}}}},\"default\":{\"$ref\":\"#/components/responses" \
-	"/Problem\"}}}},\"/v1/openapi.json\":{\"get\":{\"operationId\":\"contract\",\"tags\"" \
-	":[\"everybody\"],\"summary\":\"This document as JSON, without the admin liste" \
-	"ner.\",\"responses\":{\"200\":{\"description\":\"The contract.\",\"headers\":{\"Watc" \
-	"hpost-Request-Id\":{\"$ref\":\"#/components/headers/RequestId\"}},\"content\":{" \
-	"\"application/json\":{\"schema\":{\"type\":\"object\"}}}},\"default\":{\"$ref\":\"#/c" \
-	"omponents/responses/Problem\"}}}}},\"components\":{\"securitySchemes\":{\"stri" \
-	"peSignature\":{\"type\":\"apiKey\",\"in\":\"header\",\"name\":\"Stripe-Signature\",\"d" \
-	"escription\":\"t=<unix seconds>,v1=<hex>; HMAC-SHA256 of \\\"<t>.<raw body>\\" \
-	"\" under the endpoint's secret. Any v1 may match any secret that is activ" \
-	"e; t may be off by 300 s (stripe_tolerance_s) either way.\"},\"agentToken\"" \
-	":{\"type\":\"http\",\"scheme\":\"bearer\",\"description\":\"The token of the agent'" \
-	"s connection, \\\"wp_\\\" and 32 characters of base32.\"}},\"headers\":{\"Reques" \
-	"tId\":{\"description\":\"The request's id, which the log line carries too.\"," \
-	"\"required\":true,\"schema\":{\"$ref\":\"#/components/schemas/RequestId\"}},\"Ret" \
-	"ryAfter\":{\"description\":\"Seconds to wait before another try.\",\"required\"" \
-	":true,\"schema\":{\"type\":\"integer\",\"minimum\":1}}},\"responses\":{\"Problem\":{" \
-	"\"description\":\"Refused; the code says why.\",\"headers\":{\"Watchpost-Reques" \
-	"t-Id\":{\"$ref\":\"#/components/headers/RequestId\"}},\"content\":{\"application" \
-	"/problem+json\":{\"schema\":{\"$ref\":\"#/components/schemas/Problem\"},\"exampl" \
-	"es\":{\"signature\":{\"value\":{\"type\":\"https://watchpost.systems/problems/si" \
-	"gnature_invalid\",\"title\":\"The signature is not valid\",\"status\":400,\"code" \
-	"\":\"signature_invalid\",\"request_id\":\"req_01J9ZQ4B7N8M6K5H3G2F1E0D9C\"}},\"f" \
-	"ield\":{\"value\":{\"type\":\"https://watchpost.systems/problems/event_invalid" \
-	"\",\"title\":\"The event is not valid\",\"status\":400,\"code\":\"event_invalid\",\"" \
-	"request_id\":\"req_01J9ZQ4B7N8M6K5H3G2F1E0D9C\",\"field\":\"id\",\"detail\":\"a fi" \
-	"eld is missing or not of the expected form\"}}}}}},\"Unauthorized\":{\"descr" \
-	"iption\":\"The token is missing, malformed, unknown or revoked; the answer" \
-	" is the same for all.\",\"headers\":{\"Watchpost-Request-Id\":{\"$ref\":\"#/comp" \
-	"onents/headers/RequestId\"},\"WWW-Authenticate\":{\"description\":\"The scheme" \
-	" to use (RFC 6750).\",\"required\":true,\"schema\":{\"const\":\"Bearer\"}}},\"cont" \
-	"ent\":{\"application/problem+json\":{\"schema\":{\"$ref\":\"#/components/schemas" \
-	"/Problem\"},\"examples\":{\"token\":{\"value\":{\"type\":\"https://watchpost.syste" \
-	"ms/problems/unauthorized\",\"title\":\"The token is missing or not valid\",\"s" \
-	"tatus\":401,\"code\":\"unauthorized\",\"request_id\":\"req_01J9ZQ4B7N8M6K5H3G2F1" \
-	"E0D9C\"}}}}}},\"ProblemWithRetry\":{\"description\":\"Not now; try again after" \
-	" Retry-After.\",\"headers\":{\"Watchpost-Request-Id\":{\"$ref\":\"#/components/h" \
-	"eaders/RequestId\"},\"Retry-After\":{\"$ref\":\"#/components/headers/RetryAfte" \
-	"r\"}},\"content\":{\"application/problem+json\":{\"schema\":{\"$ref\":\"#/componen" \
-	"ts/schemas/Problem\"},\"examples\":{\"away\":{\"value\":{\"type\":\"https://watchp" \
-	"ost.systems/problems/unavailable\",\"title\":\"Not available now; try again " \
-	"later\",\"status\":503,\"code\":\"unavailable\",\"request_id\":\"req_01J9ZQ4B7N8M6" \
-	"K5H3G2F1E0D9C\"}}}}}}},\"schemas\":{\"RequestId\":{\"type\":\"string\",\"pattern\":" \
-	"\"^req_[0-9A-HJKMNP-TV-Z]{26}$\"},\"Received\":{\"type\":\"object\",\"required\":[" \
-	"\"received\"],\"properties\":{\"received\":{\"const\":true}},\"additionalProperti" \
-	"es\":false},\"StripeEvent\":{\"type\":\"object\",\"description\":\"What every even" \
-	"t needs; whatever else stands there is validated as JSON.\",\"required\":[\"" \
-	"id\",\"type\",\"created\",\"livemode\"],\"properties\":{\"id\":{\"type\":\"string\",\"ma" \
-	"xLength\":255},\"object\":{\"description\":\"v2.core.event makes it a thin eve" \
-	"nt.\",\"type\":\"string\"},\"type\":{\"type\":\"string\"},\"created\":{\"description\":" \
-	"\"Seconds since 1970 UTC; RFC 3339 in a thin event.\",\"type\":[\"integer\",\"s" \
-	"tring\"]},\"livemode\":{\"type\":\"boolean\"}}},\"AgentSelf\":{\"type\":\"object\",\"r" \
-	"equired\":[\"agent\",\"account\"],\"properties\":{\"agent\":{\"type\":\"object\",\"req" \
-	"uired\":[\"id\",\"name\",\"state\",\"token_prefix\",\"created_at\",\"last_used_at\"]," \
-	"\"properties\":{\"id\":{\"type\":\"string\"},\"name\":{\"type\":\"string\"},\"state\":{\"" \
-	"enum\":[\"active\",\"paused\"]},\"token_prefix\":{\"description\":\"The first 8 ch" \
-	"aracters of the token.\",\"type\":\"string\"},\"created_at\":{\"type\":\"string\",\"" \
-	"format\":\"date-time\"},\"last_used_at\":{\"description\":\"Noted every few seco" \
-	"nds; null before the first use.\",\"type\":[\"string\",\"null\"],\"format\":\"date" \
-	"-time\"}}},\"account\":{\"type\":\"object\",\"required\":[\"id\",\"state\"],\"properti" \
-	"es\":{\"id\":{\"type\":\"string\"},\"state\":{\"enum\":[\"active\",\"suspended\"]}}}}}," \
-	"\"Revoked\":{\"type\":\"object\",\"required\":[\"revoked\",\"in_force\"],\"properties" \
-	"\":{\"revoked\":{\"const\":true},\"in_force\":{\"type\":\"object\",\"required\":[\"nod" \
-	"es\",\"of\",\"after_ms\"],\"properties\":{\"nodes\":{\"description\":\"Nodes that ha" \
-	"ve shown the change; the others accept nothing on old knowledge.\",\"type\"" \
-	":\"integer\"},\"of\":{\"type\":\"integer\"},\"after_ms\":{\"description\":\"Since the" \
-	" change was committed.\",\"type\":\"integer\"}}}}},\"AgentEvent\":{\"type\":\"obje" \
-	"ct\",\"required\":[\"type\"],\"properties\":{\"id\":{\"description\":\"The agent's o" \
-	"wn, so that an event that is sent again is the same event.\",\"type\":\"stri" \
-	"ng\",\"pattern\":\"^[A-Za-z0-9._-]{1,64}$\"},\"type\":{\"enum\":[\"purchase.comple" \
-	"ted\",\"purchase.failed\",\"note\"]},\"occurred_at\":{\"description\":\"From 2000 " \
-	"to a day ahead.\",\"type\":\"string\",\"format\":\"date-time\",\"maxLength\":48},\"d" \
-	"ecision_id\":{\"type\":\"string\",\"pattern\":\"^dec_[0-7][0-9A-HJKMNP-TV-Z]{25}" \
-	"$\"},\"amount\":{\"description\":\"In minor units of the currency.\",\"type\":\"in" \
-	"teger\",\"minimum\":0,\"maximum\":999999999999},\"currency\":{\"description\":\"IS" \
-	"O 4217 in lower case.\",\"type\":\"string\",\"pattern\":\"^[a-z]{3}$\"},\"text\":{\"" \
-	"type\":\"string\",\"maxLength\":1000}},\"additionalProperties\":false},\"AgentEv" \
-	"ents\":{\"oneOf\":[{\"$ref\":\"#/components/schemas/AgentEvent\"},{\"type\":\"obje" \
-	"ct\",\"required\":[\"events\"],\"properties\":{\"events\":{\"type\":\"array\",\"minIte" \
-	"ms\":1,\"maxItems\":100,\"items\":{\"$ref\":\"#/components/schemas/AgentEvent\"}}" \
-	"},\"additionalProperties\":false}]},\"AgentEventsAccepted\":{\"type\":\"object\"" \
-	",\"required\":[\"accepted\",\"events\"],\"properties\":{\"accepted\":{\"type\":\"inte" \
-	"ger\"},\"events\":{\"description\":\"In the order in which they were sent.\",\"t" \
-	"ype\":\"array\",\"items\":{\"type\":\"object\",\"required\":[\"id\"],\"properties\":{\"i" \
-	"d\":{\"description\":\"The account and the agent's id, \\\"acct_\\u2026/order-1" \
-	"001\\\"; else a new \\\"evt_\\u2026\\\". It is the event's ce_id.\",\"type\":\"stri" \
-	"ng\"}}}}}},\"Problem\":{\"type\":\"object\",\"required\":[\"type\",\"title\",\"status\"" \
-	",\"code\",\"request_id\"],\"properties\":{\"type\":{\"type\":\"string\",\"format\":\"ur" \
-	"i\",\"pattern\":\"^https://watchpost\\\\.systems/problems/[a-z_]+$\"},\"title\":{" \
-	"\"type\":\"string\"},\"status\":{\"type\":\"integer\",\"minimum\":400,\"maximum\":599}" \
-	",\"code\":{\"$ref\":\"#/components/schemas/ProblemCode\"},\"request_id\":{\"$ref\"" \
-	":\"#/components/schemas/RequestId\"},\"field\":{\"description\":\"The field at " \
-	"fault, where there is one.\",\"type\":\"string\"},\"detail\":{\"type\":\"string\"}}" \
-	",\"additionalProperties\":false},\"ProblemCode\":{\"description\":\"The closed " \
-	"list; programs decide by it and never by the title.\",\"enum\":[\"bad_reques" \
-	"t\",\"signature_invalid\",\"json_invalid\",\"event_invalid\",\"secret_refused\",\"" \
-	"card_data_refused\",\"unauthorized\",\"agent_paused\",\"account_suspended\",\"no" \
-	"t_found\",\"method_not_allowed\",\"request_timeout\",\"body_too_large\",\"target" \
-	"_too_long\",\"expectation_failed\",\"rate_limited\",\"head_too_large\",\"interna" \
-	"l\",\"method_unknown\",\"unavailable\",\"version_unsupported\"]}}}}"
+	"mas/AgentSelf\"},\"examples\":{\"active\":{\"value\":{\"agent\":{\"id\":\"agent_01J9" \
+	"ZQ4B7N8M6K5H3G2F1E0D9C\",\"name\":\"Shopping assistant\",\"state\":\"active\",\"to" \
+	"ken_prefix\":\"wp_ABCDE\",\"created_at\":\"2026-11-27T18:35:09.123Z\",\"last_use" \
+	"d_at\":null},\"account\":{\"id\":\"acct_01J9ZQ4B7N8M6K5H3G2F1E0D9C\",\"state\":\"a" \
+	"ctive\"}}}}}}},\"401\":{\"$ref\":\"#/components/responses/Unauthorized\"},\"413\"" \
+	":{\"$ref\":\"#/components/responses/Problem\"},\"429\":{\"$ref\":\"#/components/r" \
+	"esponses/ProblemWithRetry\"},\"503\":{\"$ref\":\"#/components/responses/Proble" \
+	"mWithRetry\"},\"default\":{\"$ref\":\"#/components/responses/Problem\"}}},\"dele" \
+	"te\":{\"operationId\":\"agentDisconnect\",\"tags\":[\"agents\"],\"summary\":\"Discon" \
+	"nects the agent; its token is revoked for ever.\",\"description\":\"The answ" \
+	"er is withheld until no node accepts the token any more: every node has " \
+	"shown the change, or its trust in what it knew has ended. Also answered " \
+	"for a paused agent, and for one of a suspended account. After a 503 the " \
+	"outcome may be unknown; called again it is 401 if the token was revoked." \
+	"\",\"security\":[{\"agentToken\":[]}],\"responses\":{\"200\":{\"description\":\"Revo" \
+	"ked, and in force.\",\"headers\":{\"Watchpost-Request-Id\":{\"$ref\":\"#/compone" \
+	"nts/headers/RequestId\"}},\"content\":{\"application/json\":{\"schema\":{\"$ref\"" \
+	":\"#/components/schemas/Revoked\"},\"examples\":{\"everywhere\":{\"value\":{\"rev" \
+	"oked\":true,\"in_force\":{\"nodes\":3,\"of\":3,\"after_ms\":12}}}}}}},\"401\":{\"$re" \
+	"f\":\"#/components/responses/Unauthorized\"},\"413\":{\"$ref\":\"#/components/re" \
+	"sponses/Problem\"},\"429\":{\"$ref\":\"#/components/responses/ProblemWithRetry" \
+	"\"},\"503\":{\"$ref\":\"#/components/responses/ProblemWithRetry\"},\"default\":{\"" \
+	"$ref\":\"#/components/responses/Problem\"}}}},\"/v1/events\":{\"post\":{\"operat" \
+	"ionId\":\"agentEvents\",\"tags\":[\"agents\"],\"summary\":\"Reports what happened," \
+	" one event or up to a hundred.\",\"description\":\"Answered 202 once Kafka h" \
+	"as all of them. All or nothing is taken: the first fault refuses the bod" \
+	"y and names its field. After a 503 some may be kept; sent again with the" \
+	" same ids, what comes twice is marked a duplicate. Texts and ids that ho" \
+	"ld a secret or a card number are refused.\",\"security\":[{\"agentToken\":[]}" \
+	"],\"requestBody\":{\"required\":true,\"description\":\"At most 524,288 bytes. T" \
+	"he content type is not looked at.\",\"content\":{\"application/json\":{\"schem" \
+	"a\":{\"$ref\":\"#/components/schemas/AgentEvents\"},\"examples\":{\"single\":{\"va" \
+	"lue\":{\"id\":\"order-1001\",\"type\":\"purchase.completed\",\"occurred_at\":\"2026-" \
+	"11-27T18:35:09Z\",\"decision_id\":\"dec_01J9ZQ4B7N8M6K5H3G2F1E0D9C\",\"amount\"" \
+	":1250,\"currency\":\"usd\",\"text\":\"Two notebooks\"}},\"list\":{\"value\":{\"events" \
+	"\":[{\"type\":\"purchase.failed\",\"text\":\"The shop was closed\"},{\"type\":\"note" \
+	"\"}]}}}}}},\"responses\":{\"202\":{\"description\":\"All of them are in Kafka.\"," \
+	"\"headers\":{\"Watchpost-Request-Id\":{\"$ref\":\"#/components/headers/RequestI" \
+	"d\"}},\"content\":{\"application/json\":{\"schema\":{\"$ref\":\"#/components/schem" \
+	"as/AgentEventsAccepted\"},\"examples\":{\"single\":{\"value\":{\"accepted\":1,\"ev" \
+	"ents\":[{\"id\":\"acct_01J9ZQ4B7N8M6K5H3G2F1E0D9C/order-1001\"}]}}}}}},\"400\":" \
+	"{\"$ref\":\"#/components/responses/Problem\"},\"401\":{\"$ref\":\"#/components/re" \
+	"sponses/Unauthorized\"},\"403\":{\"$ref\":\"#/components/responses/Problem\"},\"" \
+	"413\":{\"$ref\":\"#/components/responses/Problem\"},\"422\":{\"$ref\":\"#/componen" \
+	"ts/responses/Problem\"},\"429\":{\"$ref\":\"#/components/responses/ProblemWith" \
+	"Retry\"},\"503\":{\"$ref\":\"#/components/responses/ProblemWithRetry\"},\"defaul" \
+	"t\":{\"$ref\":\"#/components/responses/Problem\"}}}},\"/.well-known/security.t" \
+	"xt\":{\"get\":{\"operationId\":\"securityText\",\"tags\":[\"everybody\"],\"summary\":" \
+	"\"Where to report a vulnerability (RFC 9116).\",\"responses\":{\"200\":{\"descr" \
+	"iption\":\"The contact, and until when it holds.\",\"headers\":{\"Watchpost-Re" \
+	"quest-Id\":{\"$ref\":\"#/components/headers/RequestId\"}},\"content\":{\"text/pl" \
+	"ain\":{\"schema\":{\"type\":\"string\"}}}},\"default\":{\"$ref\":\"#/components/resp" \
+	"onses/Problem\"}}}},\"/security\":{\"get\":{\"operationId\":\"securityPage\",\"tag" \
+	"s\":[\"everybody\"],\"summary\":\"What is done for security, in plain words.\"," \
+	"\"responses\":{\"200\":{\"description\":\"The page.\",\"headers\":{\"Watchpost-Requ" \
+	"est-Id\":{\"$ref\":\"#/components/headers/RequestId\"}},\"content\":{\"text/html" \
+	"\":{\"schema\":{\"type\":\"string\"}}}},\"default\":{\"$ref\":\"#/components/respons" \
+	"es/Problem\"}}}},\"/v1/openapi.json\":{\"get\":{\"operationId\":\"contract\",\"tag" \
+	"s\":[\"everybody\"],\"summary\":\"This document as JSON, without the admin lis" \
+	"tener.\",\"responses\":{\"200\":{\"description\":\"The contract.\",\"headers\":{\"Wa" \
+	"tchpost-Request-Id\":{\"$ref\":\"#/components/headers/RequestId\"}},\"content\"" \
+	":{\"application/json\":{\"schema\":{\"type\":\"object\"}}}},\"default\":{\"$ref\":\"#" \
+	"/components/responses/Problem\"}}}}},\"components\":{\"securitySchemes\":{\"st" \
+	"ripeSignature\":{\"type\":\"apiKey\",\"in\":\"header\",\"name\":\"Stripe-Signature\"," \
+	"\"description\":\"t=<unix seconds>,v1=<hex>; HMAC-SHA256 of \\\"<t>.<raw body" \
+	">\\\" under the endpoint's secret. Any v1 may match any secret that is act" \
+	"ive; t may be off by 300 s (stripe_tolerance_s) either way.\"},\"agentToke" \
+	"n\":{\"type\":\"http\",\"scheme\":\"bearer\",\"description\":\"The token of the agen" \
+	"t's connection, \\\"wp_\\\" and 32 characters of base32.\"}},\"headers\":{\"Requ" \
+	"estId\":{\"description\":\"The request's id, which the log line carries too." \
+	"\",\"required\":true,\"schema\":{\"$ref\":\"#/components/schemas/RequestId\"}},\"R" \
+	"etryAfter\":{\"description\":\"Seconds to wait before another try.\",\"require" \
+	"d\":true,\"schema\":{\"type\":\"integer\",\"minimum\":1}}},\"responses\":{\"Problem\"" \
+	":{\"description\":\"Refused; the code says why.\",\"headers\":{\"Watchpost-Requ" \
+	"est-Id\":{\"$ref\":\"#/components/headers/RequestId\"}},\"content\":{\"applicati" \
+	"on/problem+json\":{\"schema\":{\"$ref\":\"#/components/schemas/Problem\"},\"exam" \
+	"ples\":{\"signature\":{\"value\":{\"type\":\"https://watchpost.systems/problems/" \
+	"signature_invalid\",\"title\":\"The signature is not valid\",\"status\":400,\"co" \
+	"de\":\"signature_invalid\",\"request_id\":\"req_01J9ZQ4B7N8M6K5H3G2F1E0D9C\"}}," \
+	"\"field\":{\"value\":{\"type\":\"https://watchpost.systems/problems/event_inval" \
+	"id\",\"title\":\"The event is not valid\",\"status\":400,\"code\":\"event_invalid\"" \
+	",\"request_id\":\"req_01J9ZQ4B7N8M6K5H3G2F1E0D9C\",\"field\":\"id\",\"detail\":\"a " \
+	"field is missing or not of the expected form\"}}}}}},\"Unauthorized\":{\"des" \
+	"cription\":\"The token is missing, malformed, unknown or revoked; the answ" \
+	"er is the same for all.\",\"headers\":{\"Watchpost-Request-Id\":{\"$ref\":\"#/co" \
+	"mponents/headers/RequestId\"},\"WWW-Authenticate\":{\"description\":\"The sche" \
+	"me to use (RFC 6750).\",\"required\":true,\"schema\":{\"const\":\"Bearer\"}}},\"co" \
+	"ntent\":{\"application/problem+json\":{\"schema\":{\"$ref\":\"#/components/schem" \
+	"as/Problem\"},\"examples\":{\"token\":{\"value\":{\"type\":\"https://watchpost.sys" \
+	"tems/problems/unauthorized\",\"title\":\"The token is missing or not valid\"," \
+	"\"status\":401,\"code\":\"unauthorized\",\"request_id\":\"req_01J9ZQ4B7N8M6K5H3G2" \
+	"F1E0D9C\"}}}}}},\"ProblemWithRetry\":{\"description\":\"Not now; try again aft" \
+	"er Retry-After.\",\"headers\":{\"Watchpost-Request-Id\":{\"$ref\":\"#/components" \
+	"/headers/RequestId\"},\"Retry-After\":{\"$ref\":\"#/components/headers/RetryAf" \
+	"ter\"}},\"content\":{\"application/problem+json\":{\"schema\":{\"$ref\":\"#/compon" \
+	"ents/schemas/Problem\"},\"examples\":{\"away\":{\"value\":{\"type\":\"https://watc" \
+	"hpost.systems/problems/unavailable\",\"title\":\"Not available now; try agai" \
+	"n later\",\"status\":503,\"code\":\"unavailable\",\"request_id\":\"req_01J9ZQ4B7N8" \
+	"M6K5H3G2F1E0D9C\"}}}}}}},\"schemas\":{\"RequestId\":{\"type\":\"string\",\"pattern" \
+	"\":\"^req_[0-9A-HJKMNP-TV-Z]{26}$\"},\"Received\":{\"type\":\"object\",\"required\"" \
+	":[\"received\"],\"properties\":{\"received\":{\"const\":true}},\"additionalProper" \
+	"ties\":false},\"StripeEvent\":{\"type\":\"object\",\"description\":\"What every ev" \
+	"ent needs; whatever else stands there is validated as JSON.\",\"required\":" \
+	"[\"id\",\"type\",\"created\",\"livemode\"],\"properties\":{\"id\":{\"type\":\"string\",\"" \
+	"maxLength\":255},\"object\":{\"description\":\"v2.core.event makes it a thin e" \
+	"vent.\",\"type\":\"string\"},\"type\":{\"type\":\"string\"},\"created\":{\"description" \
+	"\":\"Seconds since 1970 UTC; RFC 3339 in a thin event.\",\"type\":[\"integer\"," \
+	"\"string\"]},\"livemode\":{\"type\":\"boolean\"}}},\"AgentSelf\":{\"type\":\"object\"," \
+	"\"required\":[\"agent\",\"account\"],\"properties\":{\"agent\":{\"type\":\"object\",\"r" \
+	"equired\":[\"id\",\"name\",\"state\",\"token_prefix\",\"created_at\",\"last_used_at\"" \
+	"],\"properties\":{\"id\":{\"type\":\"string\"},\"name\":{\"type\":\"string\"},\"state\":" \
+	"{\"enum\":[\"active\",\"paused\"]},\"token_prefix\":{\"description\":\"The first 8 " \
+	"characters of the token.\",\"type\":\"string\"},\"created_at\":{\"type\":\"string\"" \
+	",\"format\":\"date-time\"},\"last_used_at\":{\"description\":\"Noted every few se" \
+	"conds; null before the first use.\",\"type\":[\"string\",\"null\"],\"format\":\"da" \
+	"te-time\"}}},\"account\":{\"type\":\"object\",\"required\":[\"id\",\"state\"],\"proper" \
+	"ties\":{\"id\":{\"type\":\"string\"},\"state\":{\"enum\":[\"active\",\"suspended\"]}}}}" \
+	"},\"Revoked\":{\"type\":\"object\",\"required\":[\"revoked\",\"in_force\"],\"properti" \
+	"es\":{\"revoked\":{\"const\":true},\"in_force\":{\"type\":\"object\",\"required\":[\"n" \
+	"odes\",\"of\",\"after_ms\"],\"properties\":{\"nodes\":{\"description\":\"Nodes that " \
+	"have shown the change; the others accept nothing on old knowledge.\",\"typ" \
+	"e\":\"integer\"},\"of\":{\"type\":\"integer\"},\"after_ms\":{\"description\":\"Since t" \
+	"he change was committed.\",\"type\":\"integer\"}}}}},\"AgentEvent\":{\"type\":\"ob" \
+	"ject\",\"required\":[\"type\"],\"properties\":{\"id\":{\"description\":\"The agent's" \
+	" own, so that an event that is sent again is the same event.\",\"type\":\"st" \
+	"ring\",\"pattern\":\"^[A-Za-z0-9._-]{1,64}$\"},\"type\":{\"enum\":[\"purchase.comp" \
+	"leted\",\"purchase.failed\",\"note\"]},\"occurred_at\":{\"description\":\"From 200" \
+	"0 to a day ahead.\",\"type\":\"string\",\"format\":\"date-time\",\"maxLength\":48}," \
+	"\"decision_id\":{\"type\":\"string\",\"pattern\":\"^dec_[0-7][0-9A-HJKMNP-TV-Z]{2" \
+	"5}$\"},\"amount\":{\"description\":\"In minor units of the currency.\",\"type\":\"" \
+	"integer\",\"minimum\":0,\"maximum\":999999999999},\"currency\":{\"description\":\"" \
+	"ISO 4217 in lower case.\",\"type\":\"string\",\"pattern\":\"^[a-z]{3}$\"},\"text\":" \
+	"{\"type\":\"string\",\"maxLength\":1000}},\"additionalProperties\":false},\"Agent" \
+	"Events\":{\"oneOf\":[{\"$ref\":\"#/components/schemas/AgentEvent\"},{\"type\":\"ob" \
+	"ject\",\"required\":[\"events\"],\"properties\":{\"events\":{\"type\":\"array\",\"minI" \
+	"tems\":1,\"maxItems\":100,\"items\":{\"$ref\":\"#/components/schemas/AgentEvent\"" \
+	"}}},\"additionalProperties\":false}]},\"AgentEventsAccepted\":{\"type\":\"objec" \
+	"t\",\"required\":[\"accepted\",\"events\"],\"properties\":{\"accepted\":{\"type\":\"in" \
+	"teger\"},\"events\":{\"description\":\"In the order in which they were sent.\"," \
+	"\"type\":\"array\",\"items\":{\"type\":\"object\",\"required\":[\"id\"],\"properties\":{" \
+	"\"id\":{\"description\":\"The account and the agent's id, \\\"acct_\\u2026/order" \
+	"-1001\\\"; else a new \\\"evt_\\u2026\\\". It is the event's ce_id.\",\"type\":\"st" \
+	"ring\"}}}}}},\"Problem\":{\"type\":\"object\",\"required\":[\"type\",\"title\",\"statu" \
+	"s\",\"code\",\"request_id\"],\"properties\":{\"type\":{\"type\":\"string\",\"format\":\"" \
+	"uri\",\"pattern\":\"^https://watchpost\\\\.systems/problems/[a-z_]+$\"},\"title\"" \
+	":{\"type\":\"string\"},\"status\":{\"type\":\"integer\",\"minimum\":400,\"maximum\":59" \
+	"9},\"code\":{\"$ref\":\"#/components/schemas/ProblemCode\"},\"request_id\":{\"$re" \
+	"f\":\"#/components/schemas/RequestId\"},\"field\":{\"description\":\"The field a" \
+	"t fault, where there is one.\",\"type\":\"string\"},\"detail\":{\"type\":\"string\"" \
+	"}},\"additionalProperties\":false},\"ProblemCode\":{\"description\":\"The close" \
+	"d list; programs decide by it and never by the title.\",\"enum\":[\"bad_requ" \
+	"est\",\"signature_invalid\",\"json_invalid\",\"event_invalid\",\"secret_refused\"" \
+	",\"card_data_refused\",\"unauthorized\",\"agent_paused\",\"account_suspended\",\"" \
+	"not_found\",\"method_not_allowed\",\"request_timeout\",\"body_too_large\",\"targ" \
+	"et_too_long\",\"expectation_failed\",\"rate_limited\",\"head_too_large\",\"inter" \
+	"nal\",\"method_unknown\",\"unavailable\",\"version_unsupported\"]}}}}"
 /* clang-format on */
 
 #endif
