@@ -1,9 +1,10 @@
-/* `account create`, `list`, `show` and `link`. */
+/* `account create`, `list`, `show`, `link`, `suspend` and `resume`. */
 #include <assert.h>
 #include <string.h>
 
 #include "common/id.h"
 #include "ops/ctl/commands.h"
+#include "ops/ctl/in_force.h"
 
 enum { PARAMETERS_MAX = 5 };
 
@@ -162,4 +163,33 @@ bool account_link_run(struct ctl *ctl, struct err *err)
 	if (strncmp(customer, "cus_", strlen("cus_")) != 0 || strlen(customer) > STRIPE_ID_BYTES_MAX)
 		return err_set(err, ERR_INVALID, "--customer: Stripe's id of a customer begins with cus_");
 	return link_account(ctl, id, customer, err);
+}
+
+/* The operator's part of the state (R4, R5). */
+static bool change_state(struct ctl *ctl, const char *what, struct err *err)
+{
+	const char *id, *reason;
+
+	if (!account_id_given(ctl, &id, err) || !in_force_reason(ctl, &reason, err))
+		return false;
+	struct pg_params *params = pg_params_new(PARAMETERS_MAX);
+	if (params == NULL)
+		return out_of_memory(err);
+	pg_params_text(params, id);
+	pg_params_text(params, what);
+	pg_params_text(params, reason);
+	bool done = in_force_change_and_show(ctl, "select number, changed from api.account_change($1, $2, $3)", params,
+					     what, id, err);
+	pg_params_free(params);
+	return done;
+}
+
+bool account_suspend_run(struct ctl *ctl, struct err *err)
+{
+	return change_state(ctl, "suspend", err);
+}
+
+bool account_resume_run(struct ctl *ctl, struct err *err)
+{
+	return change_state(ctl, "resume", err);
 }

@@ -12,6 +12,39 @@ static const struct command_flag account_link_flags[] = {
 	{0},
 };
 
+static const struct command_flag reason_flags[] = {
+	{"reason", "TEXT", "why, for the record: at most 200 characters, no secret"},
+	{0},
+};
+
+static const struct command_flag agent_connect_flags[] = {
+	{"account", "ACCOUNT", "whose agent; required"},
+	{"name", "NAME", "what to call it, at most 100 characters; required"},
+	{"machine", "MACHINE", "where it runs"},
+	{"out", "FILE", "write the token to this new file (mode 0600) instead of the terminal"},
+	{0},
+};
+
+static const struct command_flag agent_list_flags[] = {
+	{"account", "ACCOUNT", "only this account's agents"},
+	{0},
+};
+
+static const struct command_flag agent_revoke_flags[] = {
+	{"account", "ACCOUNT", "with --all: whose agents"},
+	{"all", NULL, "everything of the account, at once"},
+	{"token-stdin", NULL, "the agent whose token stands on standard input, for tokens that leaked"},
+	{"reason", "TEXT", "why, for the record: at most 200 characters, no secret"},
+	{0},
+};
+
+static const struct command_flag agent_change_flags[] = {
+	{"account", "ACCOUNT", "with --all: whose agents"},
+	{"all", NULL, "everything of the account, at once"},
+	{"reason", "TEXT", "why, for the record: at most 200 characters, no secret"},
+	{0},
+};
+
 static const struct command_flag topics_create_flags[] = {
 	{"partitions", "NUMBER", "of each topic that is made; 4 when not given"},
 	{"replication", "NUMBER", "of each topic that is made; the cluster's default when not given"},
@@ -148,6 +181,85 @@ const struct command commands_table[] = {
 		    "account, and, without --replace, when the account has another customer.",
 	 .flags = account_link_flags,
 	 .run = account_link_run},
+	{.words = "account suspend",
+	 .arguments = "ACCOUNT",
+	 .arguments_min = 1,
+	 .arguments_max = 1,
+	 .summary = "refuse every agent of an account",
+	 .details = "Suspends an account until account resume, whatever its subscription says. Returns when no node "
+		    "accepts its agents any more, and says on how many nodes it is in force and after how long; a node "
+		    "that did not show it has no lease left. Suspending again waits again.",
+	 .flags = reason_flags,
+	 .run = account_suspend_run},
+	{.words = "account resume",
+	 .arguments = "ACCOUNT",
+	 .arguments_min = 1,
+	 .arguments_max = 1,
+	 .summary = "lift an operator's suspension",
+	 .details = "Lifts what account suspend did. An account whose subscription lapsed stays suspended until that "
+		    "is paid again.",
+	 .flags = reason_flags,
+	 .run = account_resume_run},
+	{.words = "agent connect",
+	 .arguments = "",
+	 .summary = "connect an agent and issue its token",
+	 .details = "Makes a token and keeps its SHA-256 and its first eight characters, nothing else. The token is "
+		    "shown once, on a terminal, or written to the new file that --out names (mode 0600); it never "
+		    "goes into a pipe. For development, tests and agents without a browser.",
+	 .flags = agent_connect_flags,
+	 .run = agent_connect_run},
+	{.words = "agent list",
+	 .arguments = "",
+	 .summary = "list agents",
+	 .details = "Lists agents in the order of their ids, with the first characters of their tokens.",
+	 .flags = agent_list_flags,
+	 .run = agent_list_run},
+	{.words = "agent show",
+	 .arguments = "AGENT",
+	 .arguments_min = 1,
+	 .arguments_max = 1,
+	 .summary = "show one agent",
+	 .details = "Shows one agent.",
+	 .run = agent_show_run},
+	{.words = "agent revoke",
+	 .arguments = "[AGENT]",
+	 .arguments_max = 1,
+	 .summary = "end an agent's access for ever",
+	 .details = "Revokes one agent, with --account and --all every agent of an account, or with --token-stdin "
+		    "whoever has the token on standard input. Returns when no node accepts the token any more, and "
+		    "says on how many nodes that is in force and after how long; a node that did not show it has no "
+		    "lease left. Revoking again waits again. What is revoked never comes back.",
+	 .flags = agent_revoke_flags,
+	 .run = agent_revoke_run},
+	{.words = "agent pause",
+	 .arguments = "[AGENT]",
+	 .arguments_max = 1,
+	 .summary = "refuse an agent until it is resumed",
+	 .details = "Pauses one agent, or with --account and --all every agent of an account. Returns like agent "
+		    "revoke, when it is in force.",
+	 .flags = agent_change_flags,
+	 .run = agent_pause_run},
+	{.words = "agent resume",
+	 .arguments = "[AGENT]",
+	 .arguments_max = 1,
+	 .summary = "accept a paused agent again",
+	 .details = "Resumes one agent, or with --account and --all every paused agent of an account.",
+	 .flags = agent_change_flags,
+	 .run = agent_resume_run},
+	{.words = "node list",
+	 .arguments = "",
+	 .summary = "list the ingress nodes that a revoke waits for",
+	 .details = "Lists every ingress process with the last access change that it has shown (behind: how many it "
+		    "has not) and its last poll. A node that is gone keeps its row for ten seconds.",
+	 .run = node_list_run},
+	{.words = "node drain",
+	 .arguments = "NODE",
+	 .arguments_min = 1,
+	 .arguments_max = 1,
+	 .summary = "let an ingress node end in order",
+	 .details = "The node learns it at its next poll and ends as after SIGTERM: it stops accepting, answers what "
+		    "is under way, and takes its row away.",
+	 .run = node_drain_run},
 	{.words = "status",
 	 .arguments = "",
 	 .summary = "show the whole system on one screen",

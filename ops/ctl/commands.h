@@ -18,6 +18,20 @@ MUSTCHECK bool account_create_run(struct ctl *ctl, struct err *err);
 MUSTCHECK bool account_list_run(struct ctl *ctl, struct err *err);
 MUSTCHECK bool account_show_run(struct ctl *ctl, struct err *err);
 MUSTCHECK bool account_link_run(struct ctl *ctl, struct err *err);
+MUSTCHECK bool account_suspend_run(struct ctl *ctl, struct err *err);
+MUSTCHECK bool account_resume_run(struct ctl *ctl, struct err *err);
+
+/* agent.c */
+MUSTCHECK bool agent_connect_run(struct ctl *ctl, struct err *err);
+MUSTCHECK bool agent_list_run(struct ctl *ctl, struct err *err);
+MUSTCHECK bool agent_show_run(struct ctl *ctl, struct err *err);
+MUSTCHECK bool agent_revoke_run(struct ctl *ctl, struct err *err);
+MUSTCHECK bool agent_pause_run(struct ctl *ctl, struct err *err);
+MUSTCHECK bool agent_resume_run(struct ctl *ctl, struct err *err);
+
+/* node.c */
+MUSTCHECK bool node_list_run(struct ctl *ctl, struct err *err);
+MUSTCHECK bool node_drain_run(struct ctl *ctl, struct err *err);
 
 /* topics.c */
 MUSTCHECK bool topics_create_run(struct ctl *ctl, struct err *err);

@@ -23,7 +23,7 @@ READY_DEADLINE_S=30
 
 STARTED_MS=$(now_ms)
 CONF=$VAR/watchpost.conf
-WORKERS=(watchpost-subscription-sync watchpost-audit-log)
+WORKERS=(watchpost-subscription-sync watchpost-audit-log watchpost-outbox-relay watchpost-revocation-fanout)
 
 # --- before anything is started -------------------------------------------------------------------
 
@@ -84,12 +84,27 @@ check_ports() {
 
 # Ports nobody needs to know by heart: kept, so that a second start finds its own again, and chosen
 # anew only when somebody else has taken one.
+admin_port_name() { # WORKER: watchpost-audit-log is AUDIT_LOG_ADMIN_PORT
+	local name=${1#watchpost-}
+	name=${name//-/_}
+	printf '%s_ADMIN_PORT' "${name^^}"
+}
+
+admin_port_of() { # WORKER
+	local name
+	name=$(admin_port_name "$1")
+	printf '%s' "${!name}"
+}
+
 choose_ports() {
-	local name port file=$VAR/ports
+	local name program port file=$VAR/ports names=(POSTGRES_PORT KAFKA_PORT KAFKA_CONTROLLER_PORT)
 	touch "$file"
 	# shellcheck source=/dev/null
 	. "$file"
-	for name in POSTGRES_PORT KAFKA_PORT KAFKA_CONTROLLER_PORT SUBSCRIPTION_SYNC_ADMIN_PORT AUDIT_LOG_ADMIN_PORT; do
+	for program in "${WORKERS[@]}"; do
+		names+=("$(admin_port_name "$program")")
+	done
+	for name in "${names[@]}"; do
 		port=${!name:-}
 		if [[ -z $port ]] || ! port_free "$port"; then
 			port=$(free_port)
@@ -112,8 +127,11 @@ admin_urls() {
 	for ((node = 0; node < NODES; node++)); do
 		printf '%s=http://127.0.0.1:%d,' "$(node_name "$node")" $((ADMIN_PORT + node))
 	done
-	printf 'watchpost-subscription-sync=http://127.0.0.1:%d,' "$SUBSCRIPTION_SYNC_ADMIN_PORT"
-	printf 'watchpost-audit-log=http://127.0.0.1:%d' "$AUDIT_LOG_ADMIN_PORT"
+	local program comma=""
+	for program in "${WORKERS[@]}"; do
+		printf '%s%s=http://127.0.0.1:%d' "$comma" "$program" "$(admin_port_of "$program")"
+		comma=,
+	done
 }
 
 # node_name N: watchpost-ingress, watchpost-ingress-2 …
@@ -234,9 +252,10 @@ start_programs() {
 			--listen-port $((PORT + node)) --redirect-port "$redirect"
 		redirect=0
 	done
-	start_program watchpost-subscription-sync watchpost-subscription-sync watchpost_subscription_sync \
-		"$SUBSCRIPTION_SYNC_ADMIN_PORT"
-	start_program watchpost-audit-log watchpost-audit-log watchpost_audit_log "$AUDIT_LOG_ADMIN_PORT"
+	local program
+	for program in "${WORKERS[@]}"; do
+		start_program "$program" "$program" "${program//-/_}" "$(admin_port_of "$program")"
+	done
 }
 
 # Ready, or ended: either way there is nothing more to wait for.
@@ -259,8 +278,24 @@ await_programs() {
 	for ((node = 0; node < NODES; node++)); do
 		await_ready "$(node_name "$node")" $((ADMIN_PORT + node)) "$since" "https://localhost:$((PORT + node))"
 	done
-	await_ready watchpost-subscription-sync "$SUBSCRIPTION_SYNC_ADMIN_PORT" "$since"
-	await_ready watchpost-audit-log "$AUDIT_LOG_ADMIN_PORT" "$since"
+	local program
+	for program in "${WORKERS[@]}"; do
+		await_ready "$program" "$(admin_port_of "$program")" "$since"
+	done
+}
+
+# One account with one connected agent, made once: its token lies in a file of its own (mode 0600), as everybody else's
+# only at the agent's.
+make_agent() {
+	local since account token=$VAR/secrets/agent_token
+	[[ ! -s $token ]] || return 0
+	since=$(now_ms)
+	account=$("$CTL" --config "$CONF" account create Development --json 9>&-) || fail "no account could be made"
+	account=$(sed -nE 's/.*"account_id": ?"([^"]+)".*/\1/p' <<<"$account")
+	printf '%s\n' "$account" >"$VAR/secrets/account"
+	quietly "watchpostctl agent connect" "$CTL" --config "$CONF" agent connect --account "$account" \
+		--name "Development agent" --out "$token"
+	step "account and agent" connected "$since" "new"
 }
 
 # --- what others read -----------------------------------------------------------------------------------
@@ -282,7 +317,7 @@ put() { # NAME VALUE
 	fi
 }
 
-dev_env() { # STRIPE_SECRET OPERATOR_PASSWORD
+dev_env() { # STRIPE_SECRET OPERATOR_PASSWORD TOKEN
 	local node urls=""
 	for ((node = 0; node < NODES; node++)); do
 		urls+=,https://localhost:$((PORT + node))
@@ -295,15 +330,17 @@ dev_env() { # STRIPE_SECRET OPERATOR_PASSWORD
 	put WATCHPOST_DSN "postgresql://operator:$2@127.0.0.1:$POSTGRES_PORT/watchpost"
 	put WATCHPOST_KAFKA "127.0.0.1:$KAFKA_PORT"
 	put WATCHPOST_LOG_DIR "$VAR/log"
+	put WATCHPOST_TOKEN "$3"
 	put WATCHPOST_PIDS "$VAR/pids"
 }
 
 # Written last and whole: who finds it finds a system that is ready.
 write_dev_env() {
-	local stripe password
+	local stripe password token
 	stripe=$(<"$VAR/secrets/stripe_webhook")
 	password=$(<"$(password_file operator)")
-	dev_env "$stripe" "$password" >"$VAR/dev.env.new"
+	token=$(<"$VAR/secrets/agent_token")
+	dev_env "$stripe" "$password" "$token" >"$VAR/dev.env.new"
 	mv "$VAR/dev.env.new" "$VAR/dev.env"
 }
 
@@ -313,7 +350,7 @@ print_welcome() {
 	say "
 Ready after $(seconds_since "$STARTED_MS").
 $(printf '  %-32s %s\n' \
-		"https://localhost:$PORT" "the front door; Stripe's events go to /webhooks/stripe" \
+		"https://localhost:$PORT" "the front door; Stripe's events go to /webhooks/stripe, agents' to /v1/events" \
 		"http://127.0.0.1:$ADMIN_PORT/readyz" "ready, with reasons; /metrics beside it" \
 		"$var/dev.env" "addresses and secrets for scripts" \
 		"$var/log/" "every program's log")"
@@ -321,7 +358,7 @@ $(printf '  %-32s %s\n' \
 	say "
 Try, in another terminal:
   make try$(var_word)
-  curl --cacert $var/tls/ca.pem https://localhost:$PORT/security
+  . $var/dev.env; curl --cacert $var/tls/ca.pem -H "Authorization: Bearer \$WATCHPOST_TOKEN" https://localhost:$PORT/v1/agent
   $(short_path "$CTL") --config $var/watchpost.conf status
 "
 }
@@ -359,6 +396,7 @@ start_system() {
 	since=$(now_ms)
 	start_programs
 	await_programs "$since"
+	make_agent
 	write_pids
 	write_dev_env
 	print_welcome
