@@ -20,22 +20,26 @@ static void nap(int ms)
 	(void)nanosleep(&pause, NULL);
 }
 
+static bool passes(const struct err *err)
+{
+	return err->code == ERR_TIMEOUT || err->code == ERR_UNAVAILABLE;
+}
+
 /* R5: an unknown outcome is never answered; the function says the same number again. */
 static struct pg_result *call_until_known(struct ctl *ctl, const char *sql, const struct pg_params *params,
 					  struct err *err)
 {
-	struct pg *pg = ctl_pg(ctl, err);
-	for (int try = 1; pg != NULL; try++) {
-		struct pg_result *row = pg_call(pg, sql, params, err);
-		bool unknown = row == NULL && (err->code == ERR_TIMEOUT || err->code == ERR_UNAVAILABLE);
-		if (!unknown)
+	bool sent = false;
+	for (int try = 1; try <= TRIES; try++) {
+		struct pg *pg = ctl_pg(ctl, err);
+		struct pg_result *row = pg != NULL ? pg_call(pg, sql, params, err) : NULL;
+		sent = sent || pg != NULL;
+		if (row != NULL || !passes(err))
 			return row;
-		if (try == TRIES) {
-			(void)err_context(err, "the outcome is unknown, run it again");
-			return NULL;
-		}
 		nap(PAUSE_MS);
 	}
+	if (sent)
+		(void)err_context(err, "the outcome is unknown, run it again");
 	return NULL;
 }
 

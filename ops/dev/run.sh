@@ -358,7 +358,7 @@ $(printf '  %-32s %s\n' \
 	say "
 Try, in another terminal:
   make try$(var_word)
-  . $var/dev.env; curl --cacert $var/tls/ca.pem -H "Authorization: Bearer \$WATCHPOST_TOKEN" https://localhost:$PORT/v1/agent
+  . $var/dev.env; curl --cacert $var/tls/ca.pem -H \"Authorization: Bearer \$WATCHPOST_TOKEN\" https://localhost:$PORT/v1/agent
   $(short_path "$CTL") --config $var/watchpost.conf status
 "
 }
