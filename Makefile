@@ -86,6 +86,15 @@ $(BUILD)/obj/%.o: %.c | $(GENERATED)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
+# Files that name the version are compiled again when it has changed, which no timestamp tells.
+VERSIONED := $(shell grep -rl --include='*.c' WATCHPOST_VERSION common ingress workers ops tests)
+$(call objects,$(VERSIONED)): $(BUILD)/version
+$(BUILD)/version: FORCE
+	@mkdir -p $(@D)
+	@echo '$(VERSION)' | cmp -s - $@ || echo '$(VERSION)' >$@
+.PHONY: FORCE
+FORCE:
+
 define program
 $(BUILD)/bin/$(1): $(call objects,$(2)) $(LIBCOMMON)
 	@mkdir -p $$(@D)
