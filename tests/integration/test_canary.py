@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import resource
 import signal
 import socket
@@ -14,6 +15,7 @@ import subprocess
 import confluent_kafka
 import pytest
 
+from agent_client import NO_LIMITS, AgentClients
 from postgres_fixture import wait_until
 from system_fixture import FULL, KINDS, System, state_fact
 
@@ -40,7 +42,7 @@ def letters(alphabet, count):
 
 
 CARD, NUMBER = luhn_card(), int(luhn_card())
-SPACED = " ".join(luhn_card()[i:i + 4] for i in range(0, 16, 4))
+SPACED = re.sub("(....)(?=.)", r"\1 ", luhn_card())
 CANARIES = {
     "card": CARD, "spaced card": SPACED, "name": f"Erika {letters(string.ascii_lowercase, 12).title()} Mustermann",
     "email": f"{letters(string.ascii_lowercase, 14)}@example.org", "token": "wp_" + letters("abcdefghijklmnopqrstuvwxyz234567", 32),
@@ -190,13 +192,60 @@ def send_heads(sender):
             sender.raw(head.replace(b"%s", text))
 
 
+# What may not stand in a text either. A name or an address of mail may: an agent's words are its own.
+SECRETS = [text for what, text in CANARIES.items() if what not in ("name", "email")]
+EVENT = {"id": "order-1", "type": "note", "occurred_at": "2026-01-02T03:04:05Z", "decision_id": "dec_01ARZ3NDEKTSV4RRFFQ69G5FAV",
+         "amount": 1, "currency": "usd", "text": "plain"}
+
+
+def send_events(sender, token):
+    """POST /v1/events with a good token: each secret as the value of every member, as a member, in a list, in what is no JSON, and in
+    a body that is too large: refused, and nothing of it kept. Beside them events that are kept."""
+    def post(body):
+        body = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return sender.post(body, target="/v1/events", Authorization=f"Bearer {token}")
+    for canary in SECRETS:
+        text = canary.encode()
+        for member in EVENT:
+            assert post({**EVENT, member: canary}) == post({"events": [EVENT, EVENT, {**EVENT, member: canary}]}) == 422, (member, canary)
+        for body in ({**EVENT, canary: 1}, {canary: canary}, {**EVENT, "amount": NUMBER}, {"events": canary}, {"events": [canary]},
+                     {**EVENT, "text": "\u200b".join(canary)}, {**EVENT, "text": f"so {canary}, and\n"}, [canary], canary):
+            assert post(body) == 422, body
+        for body in (b"x" + text, b'{"type":"note","text":"' + text, b'{"' + text + b'":', b'{"text":"' + text + b'\xff"}',
+                     json.dumps(EVENT).encode() + text):
+            assert post(body) == 400
+        assert post(b'{"type":"note","text":"' + text * (600000 // len(text)) + b'"}') == 413
+        assert post(EVENT) == 202
+
+
+def send_agent_heads(sender, token):
+    """Canaries as tokens, in the query, the path and other headers of every route, and heads that are none."""
+    for canary in TEXTS:
+        plain, text = canary.replace(" ", "%20"), canary.encode()
+        for method, target in (("GET", "/v1/agent"), ("POST", "/v1/events"), ("DELETE", "/v1/agent")):
+            for value in (f"Bearer {canary}", canary, f"Basic {canary}", f"bearer  {canary}"):
+                assert sender.post(b"", target=target, method=method, Authorization=value) == 401
+            assert sender.post(b"", target=f"{target}/{plain}", method=method, Authorization=f"Bearer {token}") == 404
+        good = {"Authorization": f"Bearer {token}", "Cookie": f"session={canary}", "User-Agent": canary, "Idempotency-Key": canary,
+                "X-Agent-Id": canary, "Content-Type": canary, "traceparent": canary}
+        assert sender.post(b"", target=f"/v1/agent?token={plain}", method="GET", **good) == 200
+        assert sender.post(json.dumps(EVENT).encode(), target=f"/v1/events?{plain}", **good) == 202
+        assert sender.post(b"", target=f"/v1/agent?{plain}", method="PATCH", **good) == 405
+        for head in (b"GET /v1/agent HTTP/1.1\r\nHost: x\r\nAuthorization : Bearer %s\r\n\r\n",
+                     b"GET /v1/agent HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer %s\r\n"
+                     b"Authorization: Bearer %s\r\n\r\n",
+                     b"POST /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \x01%s\r\nContent-Length: 0\r\n\r\n",
+                     b"GET /v1/agent HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer %s\r\n\r\n"):
+            sender.raw(head.replace(b"%s", text))
+
+
 @pytest.fixture(scope="module", name="system")
 def one_system():
     """Everything that can be logged is logged, and whoever may write cores does."""
     hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
     resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
     settings = {"log_level": "debug", "log_trace": "all"}
-    with System(tls=True, ingress=settings, workers={kind: settings for kind in KINDS}) as system:
+    with System(tls=True, ingress={**settings, **NO_LIMITS}, workers={kind: settings for kind in KINDS}) as system:
         yield system
 
 
@@ -208,10 +257,28 @@ def dump(system):
     return done.stdout
 
 
+def send_as_agent(system):
+    """Everything of agents, with a token that is itself looked for from here on; disconnected at the end, and used once more.
+    How many requests it were, by status."""
+    sender, agent = Sender(system), AgentClients(system).connect()
+    NEEDLES["an agent's token"] = agent.token.encode()
+    send_events(sender, agent.token)
+    send_agent_heads(sender, agent.token)
+    for status in (200, 401):
+        assert sender.post(b"", target="/v1/agent?x", method="DELETE", Authorization=f"Bearer {agent.token}") == status
+    kept = system.read_topic("agent")
+    assert len(kept) == sender.statuses[202] and not any(found_in(record.value() + record.key()) for record in kept)
+    wait_until(lambda: system.query("select count(*) from report.audit where account_id = %s", [agent.account])[0][0] >= len(kept),
+               "the ledger")
+    return sender.statuses
+
+
 def test_nothing_planted_is_found_anywhere(system):
     """Why: promise 4. How: canaries (cards, names, addresses, tokens, secrets) are planted by a walker in every string and number of every
-    fixture, in the allowed fields one by one, in headers, query, path, bad bodies and bad heads, signed and unsigned; then all of
-    Kafka's files, Postgres' files after a checkpoint and its dump, every log at its most talkative, and the metrics are searched."""
+    fixture, in the allowed fields one by one, in headers, query, path, bad bodies and bad heads, signed and unsigned, and in all that an agent
+    sends, whose own good token is looked for too; then all of Kafka's files, Postgres' files after a checkpoint and its dump, every log at its most talkative, and the metrics are searched."""
+    asked = send_as_agent(system)
+    assert set(asked) <= {200, 202, 400, 401, 404, 405, 413, 422, "raw"} and asked[422] > 100, asked
     sender = Sender(system)
     for send in (send_fields, send_unsigned, send_malformed, send_heads):
         send(sender)
@@ -228,7 +295,7 @@ def test_nothing_planted_is_found_anywhere(system):
     assert found_below(system.postgres.home()) == {}
     assert found_below(system.kafka.folder) == {}
     assert found_below(system.folder) == {}
-    sent = sum(sender.statuses.values())
+    sent = sum(sender.statuses.values()) + sum(asked.values())
     state_fact(f"secrets: {len(CANARIES) + 1} canaries in every field of {len(FIXTURES)} fixtures and in heads, bad bodies and refused "
                f"requests ({sent} requests, {sender.statuses[200]} kept): none in Kafka, Postgres, logs, metrics or answers")
 
