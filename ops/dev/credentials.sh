@@ -11,7 +11,8 @@
 set -euo pipefail
 umask 077
 
-PASSWORD_ROLES=(watchpost_migrator watchpost_ingress watchpost_subscription_sync watchpost_audit_log watchpost_ctl)
+PASSWORD_ROLES=(watchpost_migrator watchpost_ingress watchpost_subscription_sync watchpost_audit_log watchpost_outbox_relay
+	watchpost_revocation_fanout watchpost_ctl)
 CA_DAYS=3650
 SERVER_DAYS=365
 RENEW_BEFORE_S=$((7 * 86400))

@@ -18,7 +18,8 @@ quoted_password() { # ROLE
 roles() {
 	local role
 	echo "create role watchpost_migrator login createrole noinherit password $(quoted_password watchpost_migrator);"
-	for role in watchpost_ingress watchpost_subscription_sync watchpost_audit_log watchpost_ctl; do
+	for role in watchpost_ingress watchpost_subscription_sync watchpost_audit_log watchpost_outbox_relay \
+		watchpost_revocation_fanout watchpost_ctl; do
 		echo "create role $role login noinherit password $(quoted_password "$role");"
 	done
 	echo "create database watchpost owner watchpost_migrator;"

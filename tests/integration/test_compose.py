@@ -20,7 +20,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 LINT = ROOT / "tests/lint"
 DOCKERFILE = ROOT / "ops/docker/Dockerfile"
 BUILD = pathlib.Path(os.environ.get("WATCHPOST_BUILD", ROOT / "build"))
-PROGRAMS = ("ingress", "subscription-sync", "audit-log")
+PROGRAMS = ("ingress", "subscription-sync", "audit-log", "outbox-relay", "revocation-fanout")
 # The image writes its configuration into its own layer when it starts.
 WRITABLE_ROOT = {"kafka"}
 
@@ -152,7 +152,8 @@ def test_database_init_prepares_for_the_migrations(tmp_path):
     with PostgresCluster(fsync=False) as cluster:
         secrets = tmp_path / "secrets"
         secrets.mkdir()
-        for role in ("watchpost_migrator", "watchpost_ingress", "watchpost_subscription_sync", "watchpost_audit_log", "watchpost_ctl"):
+        for role in ("watchpost_migrator", "watchpost_ingress", "watchpost_subscription_sync", "watchpost_audit_log",
+                     "watchpost_outbox_relay", "watchpost_revocation_fanout", "watchpost_ctl"):
             (secrets / f"postgres_{role}").write_text(f"pw{role.replace('_', '')}\n")
         owner = {"host": "127.0.0.1", "port": str(cluster.port)}
         password = cluster.script("password-file", "postgres")
@@ -205,7 +206,7 @@ def test_runtime_image_has_every_library():
     """The runtime stage holds shared libraries only; a forgotten one fails when a program starts. How: the packages of
     the libraries that the built programs name, against the Dockerfile's list."""
     named = set()
-    for program in ("watchpost-ingress", "watchpost-subscription-sync", "watchpost-audit-log", "watchpostctl"):
+    for program in (*(f"watchpost-{name}" for name in PROGRAMS), "watchpostctl"):
         done = run("readelf", "-d", BUILD / "bin" / program)
         assert done.returncode == 0, done.stderr
         named |= set(re.findall(r"Shared library: \[([^]]+)\]", done.stdout))

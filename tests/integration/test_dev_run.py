@@ -20,7 +20,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = os.environ.get("WATCHPOST_BUILD", str(ROOT / "build"))
 NAMES = {"WATCHPOST_URL", "WATCHPOST_URLS", "WATCHPOST_ADMIN_URL", "WATCHPOST_CA", "WATCHPOST_STRIPE_SECRET", "WATCHPOST_DSN",
-         "WATCHPOST_KAFKA", "WATCHPOST_LOG_DIR", "WATCHPOST_PIDS"}
+         "WATCHPOST_KAFKA", "WATCHPOST_LOG_DIR", "WATCHPOST_PIDS", "WATCHPOST_TOKEN"}
 START_S_MAX = 60  # a busy machine; the aims are 15 s for a first start and 8 s for a second
 
 
@@ -129,7 +129,7 @@ def test_start_use_stop_and_start_again(system):
     assert get(values["WATCHPOST_ADMIN_URL"] + "/readyz")[0] == 200
     names = [name for name, _ in system.pids()]
     assert sorted(names) == ["kafka", "postgres", "watchpost-audit-log", "watchpost-ingress", "watchpost-ingress",
-                             "watchpost-subscription-sync"]
+                             "watchpost-outbox-relay", "watchpost-revocation-fanout", "watchpost-subscription-sync"]
     check_operator_reads_only(values["WATCHPOST_DSN"])
     check_private_files(system.var)
 
