@@ -123,6 +123,8 @@ $(LIBROOMS): $(call objects,$(ROOMS))
 	$(call say,AR,$@)
 	$(Q)$(AR) rcs $@ $^
 
+# Objects stay, though make made them on the way to something else.
+.SECONDARY:
 $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(call objects,$(UNIT_SUPPORT)) $(LIBROOMS) $(LIBCOMMON)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
@@ -201,7 +203,7 @@ fuzz: ## run every fuzz target (SECONDS_EACH=60)
 	@$(MAKE) --no-print-directory fuzz-programs
 	@$(PYTHON) tests/run.py fuzz --seconds $(or $(SECONDS_EACH),60)
 
-bench: setup setup-bench ## ratios against peers, side by side (BENCH=webhook|workers|growth|micro, ROUNDS=2, WRITE=1); docs/performance.md
+bench: setup setup-bench ## ratios against peers, side by side (BENCH=webhook|events|workers|growth|micro, ROUNDS=2, WRITE=1); docs/performance.md
 	@$(MAKE) --no-print-directory programs bench-programs
 	@tests/bench/run.sh
 

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 
-import webhook
+import compare
 from pipeline import Pipeline
 from report import Report, markdown, progress
 from servers import Watchpost, WatchpostTls
@@ -52,13 +52,13 @@ def loops(options):
         for round_number in range(options.rounds):
             for count in LOOPS:
                 with running(Watchpost(setting, loops=count)) as server:
-                    webhook.load(server, setting, LOOP_CONNECTIONS, 2)
-                    run = webhook.load(server, setting, LOOP_CONNECTIONS, options.seconds)
+                    compare.load(server, setting, LOOP_CONNECTIONS, 2)
+                    run = compare.load(server, setting, LOOP_CONNECTIONS, options.seconds)
                 results.setdefault(count, []).append(run)
                 progress(f"round {round_number + 1} {count} loops: {run['per_second']:.0f}/s, {run['cpu_us']:.1f} µs")
     rows = []
     for count, runs in results.items():
-        m = webhook.medians(runs)
+        m = compare.medians(runs)
         rows.append([str(count), f"{m['per_second']:,.0f}", f"{m['cpu_us']:.1f}", f"{m['p50_us']:,.0f}", f"{m['p99_us']:,.0f}",
                      f"{m['bad']:.0f}"])
     return (f"Webhooks over {LOOP_CONNECTIONS} connections, Kafka and load generator on the same {LAST_CORE + 1} cores:\n\n"
@@ -137,12 +137,12 @@ def still_open(connections):
 def idle(options):
     raise_descriptors(options.idle + DESCRIPTORS_SPARE)
     with bench_setting() as setting, running(Patient(setting)) as server:
-        webhook.load(server, setting, 1, 2)
+        compare.load(server, setting, 1, 2)
         rows = []
 
         def measure(label):
             resident = server.resident_bytes()
-            run = webhook.load(server, setting, 1, options.seconds)
+            run = compare.load(server, setting, 1, options.seconds)
             rows.append([label, f"{resident / 2**20:.1f}", f"{run['p50_us']:,.0f}", f"{run['p99_us']:,.0f}",
                          f"{run['per_second']:,.0f}", f"{run['cpu_us']:.1f}", str(run["bad"])])
             return resident

@@ -2,13 +2,13 @@
 # Every benchmark, one after the other: `make bench`. Tables go to standard output and to build/bench/report.md, progress to
 # standard error.
 #
-#   BENCH=webhook|workers|growth|micro   only these (several: with spaces); default all
+#   BENCH=webhook|events|workers|growth|micro   only these (several: with spaces); default all
 #   ROUNDS=2                             turns that the medians are over; two take about a quarter of an hour
 #   WRITE=1                              put the tables into docs/performance.md as well
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-readonly parts=${BENCH:-micro webhook workers growth} rounds=${ROUNDS:-2}
+readonly parts=${BENCH:-micro webhook events workers growth} rounds=${ROUNDS:-2}
 readonly build=${WATCHPOST_BUILD:-build} report=build/bench/report.md
 python=${PYTHON:-/usr/bin/python3}
 write=()
@@ -36,6 +36,11 @@ webhook() {
 	bench "Webhooks over TLS" webhook.py --rounds "$rounds" --seconds 3 --tls
 }
 
+events() {
+	tests/bench/peers/build.sh
+	bench "Agents' events, all sharing the cores" events.py --rounds "$rounds" --seconds 3
+}
+
 workers() {
 	bench "Workers beside COPY of the same rows" workers.py --rounds "$rounds"
 	bench "Workers over a million events" workers.py --rounds 1 --events 1000000 --subscriptions 1000 --places shared \
@@ -51,9 +56,9 @@ run_parts() {
 	echo "# Benchmarks"
 	for part in $parts; do
 		case $part in
-		micro | webhook | workers | growth) "$part" ;;
+		micro | webhook | events | workers | growth) "$part" ;;
 		*)
-			echo "bench: BENCH is webhook, workers, growth or micro, not $part" >&2
+			echo "bench: BENCH is webhook, events, workers, growth or micro, not $part" >&2
 			return 2
 			;;
 		esac

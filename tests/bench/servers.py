@@ -1,4 +1,4 @@
-"""The servers that the webhook benchmark compares: ours, nginx answering a bare 202, and three peers that do the same job."""
+"""The servers that the benchmarks compare: ours, nginx answering a bare 202, and three peers that do the same job."""
 
 import os
 import pathlib
@@ -96,9 +96,20 @@ class Watchpost(Server):
             "tls": "on" if self.tls else "off", "tls_certificate_file": self.setting.folder / "cert.pem",
             "tls_key_file": self.setting.folder / "key.pem", "loops": self.loops,
             "stripe_secret_files": self.setting.secret_file, "connections_max": 50000, "connections_per_address_max": 0,
-            "log_file": self.setting.folder / f"{self.name}.requests.log",
+            "log_file": self.setting.folder / f"{self.name}.requests.log", **self.agent_settings(),
         }
         return {f"WATCHPOST_SET_{name.upper()}": str(value) for name, value in settings.items()}
+
+    def agent_settings(self):
+        """Webhooks alone: no database."""
+        return {"agents": "off"}
+
+
+class WatchpostAgents(Watchpost):
+    def agent_settings(self):
+        _, dsn, password_file = self.setting.postgres.settings("watchpost_ingress")[1::2]
+        return {"agents": "on", "postgres_dsn": dsn, "postgres_password_file": password_file, "agent_rate_per_s": 0,
+                "agent_address_rate_per_s": 0, "unauthorized_rate_per_s": 0}
 
 
 class WatchpostTls(Watchpost):
@@ -153,3 +164,18 @@ class Evhttp(Server):
     def command(self):
         return [str(BUILD / "peer-evhttp"), str(self.port), self.setting.brokers, self.setting.topic,
                 str(self.setting.secret_file)]
+
+
+class GoAgents(Go):
+    def command(self):
+        return super().command() + ["-tokens-file", str(self.setting.tokens_file)]
+
+
+class NodeAgents(Node):
+    def command(self):
+        return super().command() + ["--tokens-file", str(self.setting.tokens_file)]
+
+
+class EvhttpAgents(Evhttp):
+    def command(self):
+        return super().command() + [str(self.setting.tokens_file)]

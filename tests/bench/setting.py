@@ -1,20 +1,28 @@
-"""What a benchmark stands on: a folder, a secret, a certificate and a real Kafka broker with one topic of four partitions."""
+"""What a benchmark stands on: a folder, a secret, a certificate, a real Kafka broker with a topic of four partitions, and
+for agents a real PostgreSQL that knows them."""
 
+import base64
+import hashlib
 import os
 import subprocess
 
 import confluent_kafka.admin
 
 from servers import ROOT, free_port
+from postgres_fixture import PostgresCluster
 
 KAFKA = ROOT / "ops/dev/kafka/kafka.sh"
 
 
 class Setting:
+    """For webhooks. `topic` is where servers publish."""
+
+    topic = "watchpost.development.stripe"
+    topics = (topic,)
+
     def __init__(self, folder, kafka_cpus=None):
         self.folder, self.kafka_cpus = folder, kafka_cpus
         self.secret_file = folder / "stripe-secret"
-        self.topic = "watchpost.development.stripe"
         self.brokers = f"127.0.0.1:{free_port()}"
 
     def __enter__(self):
@@ -28,9 +36,57 @@ class Setting:
         subprocess.run(pin + [str(KAFKA), "start", str(self.folder / "kafka"), port, str(free_port())], check=True,
                        stdout=subprocess.DEVNULL, env={**os.environ, "KAFKA_PROFILE": "bench"})
         admin = confluent_kafka.admin.AdminClient({"bootstrap.servers": self.brokers, "log_level": 2})
-        for future in admin.create_topics([confluent_kafka.admin.NewTopic(self.topic, 4, 1)]).values():
+        new = [confluent_kafka.admin.NewTopic(topic, 4, 1) for topic in self.topics]
+        for future in admin.create_topics(new).values():
             future.result()
         return self
 
     def __exit__(self, *_):
         subprocess.run([str(KAFKA), "stop", str(self.folder / "kafka")], stdout=subprocess.DEVNULL)
+
+    def load_arguments(self):
+        """What the load generator sends."""
+        return ["--secret-file", str(self.secret_file), "--pool", "8192", "--customers", "1000"]
+
+
+class AgentSetting(Setting):
+    """For agents' events: `agents` accounts with one connected agent each, their tokens in a file."""
+
+    topic = "watchpost.development.agent"
+    topics = (topic, Setting.topic, "watchpost.development.access-changes")
+
+    def __init__(self, folder, agents, kafka_cpus=None):
+        super().__init__(folder, kafka_cpus)
+        self.agents = agents
+        self.tokens_file = folder / "tokens"
+        self.postgres = None
+
+    def __enter__(self):
+        super().__enter__()
+        try:
+            self.postgres = PostgresCluster()
+            self.postgres.migrate()
+            self.connect_agents()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        if self.postgres is not None:
+            self.postgres.close()
+        super().__exit__()
+
+    def connect_agents(self):
+        tokens = ["wp_" + base64.b32encode(os.urandom(20)).decode() for _ in range(self.agents)]
+        self.tokens_file.write_text("\n".join(tokens) + "\n", encoding="ascii")
+        self.tokens_file.chmod(0o600)
+        with self.postgres.connect("watchpost_ctl") as connection, connection.cursor() as cursor:
+            for number, token in enumerate(tokens):
+                account, agent = f"acct_{number:026d}", f"agent_{number:026d}"
+                cursor.execute("select api.account_create(%s, 'bench')", (account,))
+                cursor.execute("select api.agent_connect(%s, %s, 'bench', null, %s, %s)",
+                               (agent, account, hashlib.sha256(token.encode()).digest(), token[:8]))
+
+    def load_arguments(self):
+        return ["--tokens-file", str(self.tokens_file), "--pool", "8192", "--body-bytes", "400"]

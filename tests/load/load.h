@@ -1,7 +1,7 @@
 /*
- * A closed-loop HTTP load generator for Stripe-shaped webhooks: N connections, each sends its next request
- * when the last one was answered. Counts every status, keeps a latency histogram and can write down the ids of all
- * events that were answered 2xx, so that tests count instead of sampling.
+ * A closed-loop HTTP load generator for signed Stripe webhooks and for agents' events: N connections, each sends its
+ * next request when the last one was answered. Counts every status, keeps a latency histogram and can write down the
+ * ids of all events that were answered 2xx, so that tests count instead of sampling.
  *
  * Thread: one. It talks to loopback addresses only and ends by itself.
  */
@@ -22,14 +22,17 @@ enum {
 	LOAD_STATUS_MAX = 600,
 	LOAD_REQUEST_BYTES_MAX = 70000,
 	LOAD_HISTOGRAM_SLOTS = 64 * 32, /* 32 steps for each power of two of microseconds */
-	LOAD_ID_BYTES = 48
+	LOAD_ID_BYTES = 48,
+	LOAD_TOKENS_MAX = 1000000
 };
 
 struct load_options {
 	uint16_t ports[16]; /* on 127.0.0.1, connections are dealt out in turn */
 	size_t port_count;
 	const char *path;
-	const char *secret;     /* whsec_…; NULL: no signature */
+	const char *secret; /* whsec_…; NULL: no signature */
+	const char
+		*tokens_path;   /* agents' tokens, one a line, dealt out in turn: POST /v1/events instead of webhooks */
 	const char *run;        /* part of every event id, so that runs differ */
 	const char *acked_path; /* ids answered 2xx, one a line; NULL: not kept */
 	int connections;
@@ -45,7 +48,18 @@ struct load_options {
 	bool retry; /* send an event again until it is answered 2xx, as Stripe does */
 };
 
-/* Makes requests: a template whose fixed-width places are filled in. */
+/* Agents' tokens from a file. */
+struct load_tokens;
+MUSTCHECK struct load_tokens *load_tokens_read(const char *path, struct err *err);
+void load_tokens_free(struct load_tokens *tokens);
+
+/* Each writes request number `serial` to `out` and the event's id to `id`. */
+MUSTCHECK bool load_webhook(const struct load_options *options, const struct hmac_key *key, uint64_t serial,
+			    struct buf *out, char id[LOAD_ID_BYTES]);
+MUSTCHECK bool load_agent_event(const struct load_options *options, const struct load_tokens *tokens, uint64_t serial,
+				struct buf *out, char id[LOAD_ID_BYTES]);
+
+/* Makes requests of the kind that the options ask for, ahead or as they are sent. */
 struct load_maker;
 struct load_request {
 	const uint8_t *data;

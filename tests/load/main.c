@@ -5,22 +5,24 @@
 
 #include "tests/load/load.h"
 
-static const char USAGE[] = "usage: watchpost-load --port N[,N…] [options]\n"
-			    "  --path P          what to POST to (/webhooks/stripe)\n"
-			    "  --secret-file F   sign with this whsec_ secret\n"
-			    "  --connections N   connections, each with one request under way (64)\n"
-			    "  --seconds S       stop after S seconds (10); 0: no bound\n"
-			    "  --count N         stop after N requests\n"
-			    "  --warmup-ms N     not counted, first\n"
-			    "  --rate N          at most N requests a second\n"
-			    "  --timeout-ms N    longest wait for an answer (10000)\n"
-			    "  --customers N     different customers (1000)\n"
-			    "  --body-bytes N    size of an event (3000)\n"
-			    "  --pool N          make and sign N requests ahead and repeat them\n"
-			    "  --run TEXT        part of every event id\n"
-			    "  --acked F         write down the ids answered 2xx\n"
-			    "  --retry           send an event again until it is answered 2xx\n"
-			    "  --tls             speak TLS\n";
+static const char USAGE[] =
+	"usage: watchpost-load --port N[,N…] [options]\n"
+	"  --path P          what to POST to (/webhooks/stripe; /v1/events with --tokens-file)\n"
+	"  --secret-file F   sign with this whsec_ secret\n"
+	"  --tokens-file F   agents' events instead of webhooks, each with the next token of this file\n"
+	"  --connections N   connections, each with one request under way (64)\n"
+	"  --seconds S       stop after S seconds (10); 0: no bound\n"
+	"  --count N         stop after N requests\n"
+	"  --warmup-ms N     not counted, first\n"
+	"  --rate N          at most N requests a second\n"
+	"  --timeout-ms N    longest wait for an answer (10000)\n"
+	"  --customers N     different customers (1000)\n"
+	"  --body-bytes N    size of an event (3000)\n"
+	"  --pool N          make and sign N requests ahead and repeat them\n"
+	"  --run TEXT        part of every event id\n"
+	"  --acked F         write down the ids answered 2xx\n"
+	"  --retry           send an event again until it is answered 2xx\n"
+	"  --tls             speak TLS\n";
 
 static char secret_text[SECRET_BYTES_MAX + 1];
 
@@ -63,6 +65,9 @@ static bool read_flag(struct load_options *options, int flag, const char *value)
 	case 's':
 		options->secret = secret_text;
 		return read_secret(value);
+	case 'k':
+		options->tokens_path = value;
+		return true;
 	case 'r':
 		options->run = value;
 		return strlen(value) < 20;
@@ -111,6 +116,7 @@ static const struct option FLAGS[] = {
 	{"port", required_argument, NULL, 'p'},
 	{"path", required_argument, NULL, 'P'},
 	{"secret-file", required_argument, NULL, 's'},
+	{"tokens-file", required_argument, NULL, 'k'},
 	{"run", required_argument, NULL, 'r'},
 	{"acked", required_argument, NULL, 'a'},
 	{"connections", required_argument, NULL, 'c'},
@@ -130,8 +136,7 @@ static const struct option FLAGS[] = {
 
 int main(int argc, char **argv)
 {
-	struct load_options options = {.path = "/webhooks/stripe",
-				       .run = "load",
+	struct load_options options = {.run = "load",
 				       .connections = 64,
 				       .seconds = 10,
 				       .timeout_ms = 10000,
@@ -152,6 +157,8 @@ int main(int argc, char **argv)
 		(void)fputs(USAGE, stderr);
 		return 2;
 	}
+	if (options.path == NULL)
+		options.path = options.tokens_path != NULL ? "/v1/events" : "/webhooks/stripe";
 	static struct load_report report;
 	struct err err;
 	if (!load_run(&options, &report, &err)) {
