@@ -185,28 +185,37 @@ static bool holds_userinfo(const struct secret_scan *s, size_t at)
 	return false;
 }
 
+/* With its length counted by the compiler. */
+#define WORD(text)                                                                                                     \
+	{                                                                                                              \
+		(const uint8_t *)(text), sizeof(text) - 1                                                              \
+	}
+
 /* --- with a prefix of their own -------------------------------------------------------------------- */
 
 static const struct prefix {
-	const char *text;
+	struct bytes text;
 	bool (*belongs)(char);
 	size_t chars_min; /* behind the prefix */
 	size_t chars_max;
 } PREFIXES[] = {
-	{"AKIA", is_upper_alnum, 16, 16},       {"ASIA", is_upper_alnum, 16, 16}, {"AIza", is_word, 35, 35},
-	{"ghp_", is_alnum, 20, SIZE_MAX},       {"gho_", is_alnum, 20, SIZE_MAX}, {"ghu_", is_alnum, 20, SIZE_MAX},
-	{"ghs_", is_alnum, 20, SIZE_MAX},       {"ghr_", is_alnum, 20, SIZE_MAX}, {"npm_", is_alnum, 30, SIZE_MAX},
-	{"github_pat_", is_word, 20, SIZE_MAX}, {"hf_", is_alnum, 30, SIZE_MAX},  {"glpat-", is_word, 16, SIZE_MAX},
-	{"sk-", is_word, 32, SIZE_MAX},         {"xoxb-", is_word, 10, SIZE_MAX}, {"xoxp-", is_word, 10, SIZE_MAX},
-	{"xoxa-", is_word, 10, SIZE_MAX},       {"xoxr-", is_word, 10, SIZE_MAX}, {"xoxs-", is_word, 10, SIZE_MAX},
+	{WORD("AKIA"), is_upper_alnum, 16, 16}, {WORD("ASIA"), is_upper_alnum, 16, 16},
+	{WORD("AIza"), is_word, 35, 35},        {WORD("ghp_"), is_alnum, 20, SIZE_MAX},
+	{WORD("gho_"), is_alnum, 20, SIZE_MAX}, {WORD("ghu_"), is_alnum, 20, SIZE_MAX},
+	{WORD("ghs_"), is_alnum, 20, SIZE_MAX}, {WORD("ghr_"), is_alnum, 20, SIZE_MAX},
+	{WORD("npm_"), is_alnum, 30, SIZE_MAX}, {WORD("github_pat_"), is_word, 20, SIZE_MAX},
+	{WORD("hf_"), is_alnum, 30, SIZE_MAX},  {WORD("glpat-"), is_word, 16, SIZE_MAX},
+	{WORD("sk-"), is_word, 32, SIZE_MAX},   {WORD("xoxb-"), is_word, 10, SIZE_MAX},
+	{WORD("xoxp-"), is_word, 10, SIZE_MAX}, {WORD("xoxa-"), is_word, 10, SIZE_MAX},
+	{WORD("xoxr-"), is_word, 10, SIZE_MAX}, {WORD("xoxs-"), is_word, 10, SIZE_MAX},
 };
 
 static bool holds_jwt(const struct secret_scan *s, size_t at)
 {
+	if (!stands_at(s, at, "eyJ"))
+		return false;
 	size_t head = run(s, at, is_word);
-
-	return stands_at(s, at, "eyJ") && head >= JWT_CHARS_MIN && stands_at(s, at + head, ".") &&
-	       run(s, at + head + 1, is_word) >= JWT_CHARS_MIN;
+	return head >= JWT_CHARS_MIN && stands_at(s, at + head, ".") && run(s, at + head + 1, is_word) >= JWT_CHARS_MIN;
 }
 
 /* `at` is where a word begins. */
@@ -216,9 +225,11 @@ static bool holds_prefixed(const struct secret_scan *s, size_t at)
 		return true;
 	for (size_t i = 0; i < ARRAY_LEN(PREFIXES); i++) {
 		const struct prefix *prefix = &PREFIXES[i];
-		if (!stands_at(s, at, prefix->text))
+		/* Nearly every word ends here, at its first letter. */
+		if ((uint8_t)s->text[at] != prefix->text.data[0] || s->len - at < prefix->text.len ||
+		    memcmp(s->text + at, prefix->text.data, prefix->text.len) != 0)
 			continue;
-		size_t chars = run(s, at + strlen(prefix->text), prefix->belongs);
+		size_t chars = run(s, at + prefix->text.len, prefix->belongs);
 		if (chars >= prefix->chars_min && chars <= prefix->chars_max)
 			return true;
 	}

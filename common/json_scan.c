@@ -451,6 +451,13 @@ bool json_scan_text(const struct json_scan *scan, char *out, size_t cap, size_t 
 	const uint8_t *end = at + scan->raw.len;
 	size_t filled = 0;
 
+	if (LIKELY(!scan->raw_escaped)) {
+		if (scan->raw.len > cap)
+			return false;
+		memcpy(out, at, scan->raw.len);
+		*len = scan->raw.len;
+		return true;
+	}
 	while (at < end) {
 		uint8_t piece[4];
 		size_t piece_len = next_piece(&at, end, piece);
