@@ -47,14 +47,18 @@ void rate_table_free(struct rate_table *table)
 	free(table);
 }
 
+/* The finaliser of splitmix64 for each half: every bit of the key reaches the low bits, also those of an address' last
+ * octet, so that neighbours do not meet in one set and push each other out. */
 static size_t set_of(const struct rate_table *table, const uint8_t key[RATE_KEY_BYTES])
 {
 	uint64_t mixed = table->seed;
 	for (size_t i = 0; i < RATE_KEY_BYTES; i += 8) {
 		uint64_t word;
 		memcpy(&word, key + i, sizeof(word));
-		mixed = (mixed ^ word) * 0x9e3779b97f4a7c15u;
-		mixed ^= mixed >> 29;
+		mixed ^= word;
+		mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9u;
+		mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111ebu;
+		mixed ^= mixed >> 31;
 	}
 	return (size_t)mixed & (SETS - 1);
 }
