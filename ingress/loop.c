@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -217,7 +218,9 @@ static void on_tick(evutil_socket_t fd, short what, void *cookie)
 	(void)cookie;
 }
 
-/* The timer event is moved only when something is due before it: most turns do not touch it. */
+/* The timer is moved only when something is due before it: most turns do not touch it. It counts from a fresh look at
+ * the clock, and in nanoseconds: were it rounded up to epoll's milliseconds from wherever the turn stood, a refusal
+ * would tell by its time what was done for it (ingress/auth/refuse.c). */
 static void set_timer(struct loop *loop)
 {
 	int64_t next_ns = timers_next_ns(&loop->timers);
@@ -225,11 +228,11 @@ static void set_timer(struct loop *loop)
 		next_ns = loop->drain_due_ns;
 	if (next_ns >= loop->timer_due_ns)
 		return;
-	int64_t wait_us = (next_ns - loop_now_ns(loop)) / 1000 + 1;
-	if (wait_us < 0)
-		wait_us = 0;
-	const struct timeval tv = {.tv_sec = wait_us / 1000000, .tv_usec = wait_us % 1000000};
-	if (evtimer_add(&loop->timer_event, &tv) == 0)
+	int64_t wait_ns = next_ns - clock_mono_ns(loop_clock(loop));
+	if (wait_ns < 1)
+		wait_ns = 1; /* 0 would stop it */
+	const struct itimerspec due = {.it_value = {.tv_sec = wait_ns / SECOND_NS, .tv_nsec = wait_ns % SECOND_NS}};
+	if (timerfd_settime(loop->timer_fd, 0, &due, NULL) == 0)
 		loop->timer_due_ns = next_ns;
 }
 
@@ -294,12 +297,15 @@ static bool make_base(struct loop *loop, struct err *err)
 	if (config != NULL)
 		event_config_free(config);
 	loop->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (loop->base == NULL || loop->wake_fd < 0 ||
-	    /* Edge-triggered: each write wakes anew, though the counter is never read. */
+	loop->timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_NONBLOCK | TFD_CLOEXEC);
+	if (loop->base == NULL || loop->wake_fd < 0 || loop->timer_fd < 0 ||
+	    /* Edge-triggered: each write, and each time that is up, wakes anew, though the counters are never read. */
 	    event_assign(&loop->wake_event, loop->base, loop->wake_fd, EV_READ | EV_ET | EV_PERSIST, on_wake, loop) !=
 		    0 ||
 	    event_add(&loop->wake_event, NULL) != 0 ||
-	    evtimer_assign(&loop->timer_event, loop->base, on_timer, loop) != 0 ||
+	    event_assign(&loop->timer_event, loop->base, loop->timer_fd, EV_READ | EV_ET | EV_PERSIST, on_timer,
+			 loop) != 0 ||
+	    event_add(&loop->timer_event, NULL) != 0 ||
 	    event_assign(&loop->tick_event, loop->base, -1, EV_PERSIST, on_tick, loop) != 0 ||
 	    event_add(&loop->tick_event, &second) != 0)
 		return err_set(err, ERR_INTERNAL, "libevent could not start a loop");
@@ -339,6 +345,8 @@ struct loop *loop_new(struct ingress *ingress, size_t index, int *port, struct e
 	loop->ingress = ingress;
 	loop->index = index;
 	loop->timer_due_ns = INT64_MAX;
+	loop->timer_fd = -1;
+	loop->wake_fd = -1;
 	loop->date_s = -1;
 	loop->settings = ingress_settings(ingress);
 	timers_init(&loop->timers);
@@ -393,6 +401,8 @@ void loop_free(struct loop *loop)
 		event_base_free(loop->base);
 	if (loop->wake_fd >= 0)
 		(void)close(loop->wake_fd);
+	if (loop->timer_fd >= 0)
+		(void)close(loop->timer_fd);
 	settings_release(loop->settings);
 	free(loop);
 }

@@ -45,8 +45,9 @@ struct loop {
 	int64_t now_ns; /* valid within a turn, when now_known */
 	bool now_known;
 	struct timers timers;
+	int timer_fd;
 	struct event timer_event;
-	int64_t timer_due_ns; /* when timer_event is set for; INT64_MAX: it is not */
+	int64_t timer_due_ns; /* when timer_fd is set for; INT64_MAX: it is not */
 	struct event tick_event;
 	int64_t date_s;
 	char date_line[48];        /* "Date: …\r\n" of date_s */
