@@ -5,6 +5,7 @@
         port = proxy.open("kafka", 9092, kafka=True)         # brokers that tell clients their address tell them the proxy's
         proxy.shape("postgres", up_ms=200, down_ms=0)        # towards the server, towards the client; 0: at once
         proxy.shape("postgres", down_ms=None)                # None: nothing passes until another shape is given
+    proxy.shape("postgres", down_ms=300, spare="-poll")  # but not where a connection's first bytes have this text
         proxy.cut("postgres")                                # every connection, by a reset; new ones are let in
         proxy.refuse("postgres", True)                       # and new ones are reset too
 
@@ -37,12 +38,14 @@ class Link:
         self.kafka = kafka
         self.delay_s = {UP: 0.0, DOWN: 0.0}
         self.open = {UP: asyncio.Event(), DOWN: asyncio.Event()}
+        self.spare = None
         self.refusing = False
         self.writers = set()
         self.ports = {}
         self.shape(0, 0)
 
-    def shape(self, up_ms, down_ms):
+    def shape(self, up_ms, down_ms, spare=None):
+        self.spare = spare.encode() if spare else None
         for direction, delay_ms in ((UP, up_ms), (DOWN, down_ms)):
             if delay_ms is None:
                 self.open[direction].clear()
@@ -75,31 +78,38 @@ class Link:
         except asyncio.IncompleteReadError:
             return b""
 
-    async def take_in(self, reader, direction, waiting):
+    def spared(self, first):
+        """first: what a connection's client said first, in a list; empty until then."""
+        return self.spare is not None and bool(first) and self.spare in first[0]
+
+    async def take_in(self, reader, direction, waiting, first):
         loop = asyncio.get_running_loop()
         data = b"?"
         while data:
             data = await self.read(reader, direction)
+            if direction == UP and not first:
+                first.append(data)
             await waiting.put((loop.time(), data))
 
-    async def give_out(self, writer, direction, waiting):
+    async def give_out(self, writer, direction, waiting, first):
         loop = asyncio.get_running_loop()
         while True:
             came_s, data = await waiting.get()
-            while (left_s := came_s + self.delay_s[direction] - loop.time()) > 0:
+            while (left_s := came_s + self.delay_s[direction] - loop.time()) > 0 and not self.spared(first):
                 await asyncio.sleep(min(left_s, 0.02))
-            await self.open[direction].wait()
+            if not self.spared(first):
+                await self.open[direction].wait()
             if not data:
                 return
             writer.write(data)
             await writer.drain()
 
-    async def pass_on(self, reader, writer, direction):
+    async def pass_on(self, reader, writer, direction, first):
         """One direction, until its sender ends; then the connection ends."""
         waiting = asyncio.Queue(WAITING_MAX)
-        taking = asyncio.create_task(self.take_in(reader, direction, waiting))
+        taking = asyncio.create_task(self.take_in(reader, direction, waiting, first))
         try:
-            await self.give_out(writer, direction, waiting)
+            await self.give_out(writer, direction, waiting, first)
         finally:
             taking.cancel()
 
@@ -111,8 +121,9 @@ class Link:
                 server_reader, server_writer = await self.connect()
                 self.writers.add(server_writer)
                 nodelay(client_writer, server_writer)
-                ways = [asyncio.create_task(self.pass_on(client_reader, server_writer, UP)),
-                        asyncio.create_task(self.pass_on(server_reader, client_writer, DOWN))]
+                first = []
+                ways = [asyncio.create_task(self.pass_on(client_reader, server_writer, UP, first)),
+                        asyncio.create_task(self.pass_on(server_reader, client_writer, DOWN, first))]
                 await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
                 for way in ways:
                     way.cancel()
@@ -207,8 +218,8 @@ class FaultProxy:
         """The port where it listens for this target."""
         return self.say("open", name, target=target, kafka=kafka)
 
-    def shape(self, name, up_ms=0, down_ms=0):
-        self.say("shape", name, up_ms=up_ms, down_ms=down_ms)
+    def shape(self, name, up_ms=0, down_ms=0, spare=None):
+        self.say("shape", name, up_ms=up_ms, down_ms=down_ms, spare=spare)
 
     def cut(self, name):
         self.say("cut", name)

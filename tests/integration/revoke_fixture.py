@@ -89,6 +89,10 @@ class Nodes(System):
         self.add_ingress(postgres_dsn=f"host=127.0.0.1 port={postgres} dbname={words['dbname']} user={words['user']} "
                                       "sslmode=disable", kafka_brokers=f"127.0.0.1:{kafka}")
 
+    def slow_lookups(self, number, down_ms):
+        """What this node's loops ask PostgreSQL is answered late; its poller is served as ever."""
+        self.proxy.shape(f"postgres-{number}", down_ms=down_ms, spare="watchpost-ingress-poll")
+
     @property
     def ports(self):
         return [node.settings["listen_port"] for node in self.ingresses]
@@ -222,6 +226,14 @@ class Revoker:
         return self.timed("account", lambda: self.insist(lambda: self.commit_and_wait(
             "select number from api.account_agents_change(%s, 'revoke', null)", account)))
 
+    def report(self, agent, port):
+        """POST /v1/events as this agent: the status."""
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_S)) as connection:
+            connection.request("POST", "/v1/events", b'{"type":"note"}', {"Authorization": f"Bearer {agent[1]}"})
+            answer = connection.getresponse()
+            answer.read()
+            return answer.status
+
     def ask_to_leave(self, agent, port):
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_S)
         with contextlib.closing(connection):
@@ -263,7 +275,7 @@ class Faults:
         assert self.failure is None, self.failure
 
     def run(self):
-        kinds = [self.pause_node, self.kill_node, self.pause_node, self.leave_node, self.slow_link, self.slow_link,
+        kinds = [self.cold_node, self.pause_node, self.kill_node, self.pause_node, self.leave_node, self.slow_link, self.slow_link,
                  self.stall_link, self.stall_link, self.cut_link, self.refuse_link, self.postgres_restart, self.postgres_kill,
                  self.broker_kill, self.broker_pause]
         try:
@@ -300,6 +312,15 @@ class Faults:
         node.kill9()
         self.sleep(0, 0.4)
         node.start()
+
+    def cold_node(self):
+        """It starts with an empty cache, and its look-ups take long while its polls do not: fills race revokes (R6)."""
+        place = self.dice.randint(1, NODES)
+        self.nodes.ingresses[place - 1].kill9()
+        self.nodes.slow_lookups(place, self.dice.choice([200, 500, 800]))
+        self.nodes.ingresses[place - 1].start()
+        self.sleep(2, 3)
+        self.nodes.proxy.heal(f"postgres-{place}")
 
     def leave_node(self):
         node = self.node()
