@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "ingress/auth/view.h"
+#include "tests/unit/support/failing_alloc.h"
 
 static const int64_t MS = 1000000;
 static const char EPOCH[] = "00000001-a";
@@ -193,6 +194,44 @@ static void an_account_changes_for_all_its_agents(void **state)
 	}
 }
 
+/* Why: the hit path of every request allocates nothing. How: the first allocation would fail, and none is asked for. */
+static void a_hit_allocates_nothing(void **state)
+{
+	struct fixture *f = *state;
+	struct caller caller = somebody(1, AGENT_ACTIVE);
+	struct caller found;
+	struct access_answer answer = answer_of(10, NULL, 0);
+	assert_true(fill(f, 1, 10));
+	assert_int_equal(view_take(&f->view, &answer, now(f)), VIEW_WAIT);
+	failing_alloc_arm(1);
+	bool hit = trusted(f) && cache_find(f->cache, caller.token_hash, 0, &found, NULL);
+	assert_false(failing_alloc_disarm());
+	assert_true(hit);
+}
+
+/* Why: a change that finds no memory must not be lost in silence (R2): without it the cache may be wrong. How: every
+ * allocation of applying one fails in turn: nothing is trusted, nothing is left, and the node goes on from there. */
+static void a_change_without_memory_empties_the_cache(void **state)
+{
+	struct fixture *f = *state;
+	unsigned failed = 0;
+	for (unsigned n = 1; n < 10; n++) {
+		struct access_change change = change_of(n, 10 + n, AGENT_REVOKED);
+		struct access_answer answer = answer_of(10 + n, &change, 1);
+		cache_empty(f->cache, 10 + n - 1);
+		f->view.applied = 10 + n - 1;
+		failing_alloc_arm(1);
+		enum view_next next = view_take(&f->view, &answer, now(f));
+		if (!failing_alloc_disarm())
+			continue; /* its shard had room */
+		failed++;
+		assert_int_equal(next, VIEW_WAIT);
+		assert_false(trusted(f));
+		assert_int_equal(cache_tokens(f->cache), 0);
+	}
+	assert_true(failed > 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -202,6 +241,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(an_unknown_node_starts_over, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_reset_empties_the_cache, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(an_account_changes_for_all_its_agents, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_hit_allocates_nothing, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_change_without_memory_empties_the_cache, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
