@@ -520,7 +520,8 @@ create function api.access_poll(p_node_id text, p_applied bigint, p_epoch text, 
 as $$
     with present as (
         select c.number as clock, e.epoch, e.epoch <> p_epoch or p_applied > c.number or p_applied < c.trimmed as reset
-        from wp.access_clock c, (select wp.access_epoch() as epoch) e
+        from wp.access_clock c, (select wp.access_epoch() as epoch) e,
+            (select set_config('synchronous_commit', 'off', true)) unsynchronised
     ), node as (
         update wp.nodes n
         set applied_seq = case when p.reset then 0 else p_applied end, polls = n.polls + 1, last_poll_at = clock_timestamp()
@@ -544,7 +545,8 @@ comment on function api.access_poll(text, bigint, text, integer) is
     'R2: the changes after p_applied in the order of commits, and the clock and epoch of the same snapshot (one statement); always '
     'a row, its number null when there is no change. Records what the node has applied. known false: the node has no row (it was '
     'silent too long) and must register anew. reset: another epoch, a clock behind p_applied, or a log trimmed behind it; nothing is '
-    'listed, and the node empties its cache and goes on from clock.';
+    'listed, and the node empties its cache and goes on from clock. Its commit waits for no disk and no standby: a crash may lose '
+    'what a row shows, which makes a revoke wait longer; what the node has applied it has applied.';
 grant execute on function api.access_poll(text, bigint, text, integer) to watchpost_ingress;
 
 create function api.node_leave(p_node_id text) returns void

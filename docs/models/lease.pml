@@ -30,7 +30,8 @@
  *
  * Where the model allows more than the real thing, so that it has fewer states
  *   A row goes the moment its process dies (really a revoke waits for it until it gives up, which is later).
- *   A poll that its node no longer waits for may reach the database at any time: it shows 0 or what the node has applied.
+ *   A poll that its node no longer waits for may reach the database at any time, and a crash may lose what a row shows (polls
+ *     are committed without waiting for the disk): at any time it may show 0, or what the node has applied.
  *   The log may be found trimmed by any poll that is behind.
  *   A row is forgotten when its node has no lease and no answer under way can still give one, which ten leases without a
  *     poll imply.
