@@ -4,7 +4,7 @@
  *
  * A turn: claim shards (session advisory locks, a fair share of 16) → read the oldest rows of them → send → wait until
  * all are acknowledged or given up → delete what may be. When nothing is there it waits for NOTIFY, which access rows
- * send, for at most RELAY_IDLE_MS, or RELAY_BUSY_MS within a second of the last row, since spend rows do not notify.
+ * send, for at most OUTBOX_IDLE_MS, or OUTBOX_BUSY_MS within a second of the last row, since spend rows do not notify.
  *
  * Any number of instances run; each key has one writer at a time. Postgres or Kafka away: it waits, longer each time up
  * to retry_backoff_max_ms, and nothing is lost.
