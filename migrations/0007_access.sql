@@ -134,10 +134,21 @@ $$;
 comment on function wp.access_epoch() is
     'The history that numbers belong to: the WAL''s timeline, which a failover and a restore move on, and this database.';
 
+create function wp.commit_durably() returns void
+    language sql volatile
+    set search_path = pg_catalog, wp, pg_temp
+as $$
+    select set_config('synchronous_commit', 'on', true) where current_setting('synchronous_commit') in ('off', 'local')
+$$;
+comment on function wp.commit_durably() is
+    'The transaction''s commit returns when disk and synchronous standby have it, whatever the server''s setting: what nodes have '
+    'seen or relied on (a revoke, their own row) must not be undone by a crash.';
+
 create function wp.access_take(p_count bigint) returns bigint
     language sql volatile
     set search_path = pg_catalog, wp, pg_temp
 as $$
+    select wp.commit_durably();
     update wp.access_clock c set number = c.number + p_count returning c.number - p_count + 1
 $$;
 comment on function wp.access_take(bigint) is
@@ -499,6 +510,7 @@ create function api.node_register(p_node_id text, p_name text) returns table (nu
     set search_path = pg_catalog, wp, pg_temp
 as $$
 begin
+    perform wp.commit_durably();
     insert into wp.nodes (node_id, name, applied_seq)
     select p_node_id, p_name, c.number from wp.access_clock c
     on conflict do nothing;

@@ -43,11 +43,12 @@ struct request_auth {
 	void (*then)(struct request *req);
 	struct wait_list *list; /* NULL: it waits for no look-up */
 	struct request *prev, *next;
-	bool fresh;     /* the look-up was sent after its bytes were read */
-	bool has_token; /* token_hash is set */
-	bool counted;   /* against the token's rate */
-	bool charged;   /* against the 401s of its address */
-	bool delayed;   /* refused, waiting for the grid */
+	uint64_t sendings; /* look-ups that its loop had sent when its bytes were read */
+	bool fresh;        /* the look-up that it waits for was sent after that */
+	bool has_token;    /* token_hash is set */
+	bool counted;      /* against the token's rate */
+	bool charged;      /* against the 401s of its address */
+	bool delayed;      /* refused, waiting for the grid */
 	unsigned tries;
 	int64_t head_ns;
 	const char *reason;   /* of the refusal, for the log */

@@ -13,6 +13,7 @@ struct lookup {
 	struct store_ticket ticket;
 	struct lookups *owner;
 	bool busy;
+	uint64_t sending;    /* which one of this loop's it is, from 1 */
 	uint64_t generation; /* of the cache, when it was sent */
 	uint8_t token_hash[SHA256_BYTES];
 	struct wait_list waiting;
@@ -24,6 +25,7 @@ struct lookups {
 	struct pg_params *params;
 	struct wait_list queue; /* for a slot */
 	size_t waiting;
+	uint64_t sendings;
 	struct lookup slots[AUTH_LOOKUPS_MAX];
 };
 
@@ -120,6 +122,7 @@ static bool send_lookup(struct lookups *lookups, struct lookup *lookup, const ui
 	pg_params_clear(lookups->params);
 	pg_params_bytea(lookups->params, bytes_make(token_hash, SHA256_BYTES));
 	lookup->busy = store_send(lookups->loop->store, STORE_AGENT_LOOKUP, lookups->params, &lookup->ticket);
+	lookup->sending = ++lookups->sendings;
 	if (lookup->busy)
 		atomic_fetch_add_explicit(&lookups->auth->lookups_total, 1, memory_order_relaxed);
 	return lookup->busy;
@@ -132,12 +135,12 @@ static bool begin(struct lookups *lookups, struct request *req)
 	if (lookup == NULL)
 		return false;
 	list_remove(req);
-	req->auth.fresh = !lookup->busy;
 	if (!lookup->busy && !send_lookup(lookups, lookup, req->auth.caller.token_hash)) {
 		lookups->waiting--;
 		auth_unavailable(req, "postgres_down");
 		return true;
 	}
+	req->auth.fresh = lookup->sending > req->auth.sendings;
 	list_add(&lookup->waiting, req);
 	return true;
 }
@@ -162,7 +165,9 @@ void lookup_want(struct request *req)
 		auth_unavailable(req, "lookups_full");
 		return;
 	}
-	req->auth.tries++;
+	/* Its bytes are read; what is sent from here on is of a younger snapshot, also when another one sends it. */
+	if (req->auth.tries++ == 0)
+		req->auth.sendings = lookups->sendings;
 	if (req->state == REQUEST_HEAD)
 		request_set_state(req, REQUEST_AUTH);
 	lookups->waiting++;

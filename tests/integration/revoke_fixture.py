@@ -176,6 +176,8 @@ class Revoker:
     def call(self, sql, *parameters):
         if self.connection is None:
             self.connection = self.nodes.postgres.connect("watchpost_ctl")
+            with self.connection.cursor() as cursor:
+                cursor.execute("set jit = off")  # as every program of ours (common/pg_session.c)
         with self.connection.cursor() as cursor:
             cursor.execute(sql, parameters)
             return cursor.fetchall()

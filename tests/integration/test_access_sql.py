@@ -228,6 +228,35 @@ def test_a_poll_that_does_not_fit_resets(cluster):
     assert [r[3] for r in poll(cluster, watcher, number, epoch)] == [False]
 
 
+def commits(cluster, role, sql, *parameters):
+    """How a transaction commits after this call, on a server whose commits wait for nothing."""
+    with contextlib.closing(cluster.connect(role)) as connection, connection.cursor() as cursor:
+        cursor.execute("set synchronous_commit = off")
+        connection.autocommit = False
+        cursor.execute(sql, parameters)
+        cursor.execute("show synchronous_commit")
+        how = cursor.fetchone()[0]
+        connection.rollback()
+        return how
+
+
+def test_what_nodes_rely_on_is_durable_and_a_poll_is_quick(cluster):
+    # Why: a crash that undid a revoke that nodes have seen, or a node's row, would let a revoked token in (R1, R4); what a poll
+    # writes may be lost. How: what synchronous_commit is when each commits; seen failing without wp.commit_durably.
+    of = account(cluster)
+    name, _ = agent(cluster, of)
+    here, number, epoch = node(cluster)
+    assert commits(cluster, CTL, "select api.agent_change(%s, 'revoke', null)", name) == "on"
+    assert commits(cluster, CTL, "select api.account_change(%s, 'suspend', null)", of) == "on"
+    assert commits(cluster, INGRESS, "select api.node_register(%s, 'test')", "node_" + ulid()) == "on"
+    with contextlib.closing(cluster.connect(INGRESS)) as connection, connection.cursor() as cursor:
+        connection.autocommit = False
+        cursor.execute("set synchronous_commit = on")
+        cursor.execute(POLL, [here, number, epoch, 100])
+        cursor.execute("show synchronous_commit")
+        assert cursor.fetchone() == ("off",)
+
+
 def test_an_epoch_ends_with_a_promotion(cluster):
     # Why: numbers may fall back in a failover (R2). How: what the epoch is made of: the timeline stands first in it.
     _, _, epoch = node(cluster)

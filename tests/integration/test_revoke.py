@@ -9,6 +9,7 @@ overwritten by their number test_a_look_up_that_a_revoke_overtakes is given 202 
 """
 
 import collections
+import concurrent.futures
 import math
 import random
 import socket
@@ -211,6 +212,25 @@ def test_a_look_up_that_a_revoke_overtakes(healthy, revoker):
     finally:
         healthy.proxy.heal("postgres-1")
     assert sum(ms < 200 for ms in took) > 10, "most revokes were in force before their look-up came back"
+
+
+def test_without_a_lease_every_request_reads_the_primary(healthy, revoker):
+    """R3: a node whose polls do not come back, while PostgreSQL answers its look-ups, goes on serving, also many requests of one token
+    at once, and refuses the token when its revoke returned. How: only the poller's connection is stalled."""
+    agent = healthy.crowd(1)[0]
+    port = healthy.ports[0]
+    healthy.proxy.shape("postgres-1", up_ms=None, down_ms=None, spare="watchpost-ingress\0")
+    try:
+        wait_until(lambda: healthy.ingresses[0].metric("watchpost_access_lease_left_milliseconds") == 0, "the lease to run out")
+        with concurrent.futures.ThreadPoolExecutor(40) as pool:
+            before = list(pool.map(lambda _: revoker.report(agent, port), range(200)))
+            took_ms = revoker.operator(agent).took_ms
+            after = list(pool.map(lambda _: revoker.report(agent, port), range(40)))
+    finally:
+        healthy.proxy.heal("postgres-1")
+    assert collections.Counter(before) == {202: 200}
+    assert collections.Counter(after) == {401: 40}
+    assert took_ms >= WAIT_S * 1000
 
 
 def test_kafka_away(healthy, revoker):
