@@ -51,9 +51,13 @@ static uint64_t place_of(const struct numbered *table, const uint8_t key[NUMBERE
 		uint64_t word;
 		memcpy(&word, key + i, sizeof(word));
 		mixed = (mixed ^ word) * 0x9e3779b97f4a7c15u;
-		mixed ^= mixed >> 29;
+		mixed ^= mixed >> 32;
 	}
-	return mixed;
+	/* Every bit of the key reaches the low ones, by which shards are found (MurmurHash3's last step): names that
+	 * differ only near their ends must not meet in one shard. */
+	mixed = (mixed ^ mixed >> 33) * 0xff51afd7ed558ccdu;
+	mixed = (mixed ^ mixed >> 33) * 0xc4ceb9fe1a85ec53u;
+	return mixed ^ mixed >> 33;
 }
 
 static struct slot *slot_at(const struct numbered *table, const struct shard *shard, uint32_t place)

@@ -93,7 +93,7 @@ int main(int argc, char **argv)
 	struct caller caller;
 	struct err err;
 	/* Shards fill unevenly: with a little room nothing gives way. */
-	struct cache *cache = cache_new((size_t)tokens + tokens / 16 + 64, &err);
+	struct cache *cache = cache_new((size_t)tokens + tokens / 16 + 4096, &err);
 	long before = resident_kib();
 	if (cache == NULL || tokens == 0)
 		return 1;

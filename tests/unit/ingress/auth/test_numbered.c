@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -117,6 +118,32 @@ static void it_stays_within_its_bound(void **state)
 	numbered_free(table);
 }
 
+/* Why: names that differ only near their ends, as ids of accounts do, must spread over the shards, or a few of them
+ * push each other out of an empty table. How: three quarters of the table's room in such names, all found again. */
+static void names_that_resemble_each_other_all_fit(void **state)
+{
+	enum { MOST = 65536 };
+	struct numbered *table = make(MOST);
+	uint8_t key[NUMBERED_KEY_BYTES];
+	uint8_t found;
+	unsigned value;
+	(void)state;
+	for (int pass = 0; pass < 2; pass++) {
+		for (unsigned n = 0; n < MOST * 3 / 4; n++) {
+			char name[NUMBERED_KEY_BYTES + 1];
+			(void)snprintf(name, sizeof(name), "acct_%026u", n);
+			memset(key, 0, sizeof(key));
+			memcpy(key, name, strlen(name));
+			if (pass == 0)
+				assert_true(numbered_fill(table, key, &(struct numbered_entry){ACTIVE, 1, &n},
+							  numbered_generation(table)));
+			else
+				assert_true(numbered_find(table, key, 0, &found, &value, NULL) && value == n);
+		}
+	}
+	numbered_free(table);
+}
+
 /* Why: R2, another epoch: nothing of the old history may come back. How: empty it; fills of the old generation and of
  * old numbers are thrown away. */
 static void emptying_begins_a_new_generation(void **state)
@@ -188,6 +215,7 @@ int main(void)
 		cmocka_unit_test(an_entry_is_overwritten_only_by_a_higher_number),
 		cmocka_unit_test(a_fill_older_than_what_gave_way_is_thrown_away),
 		cmocka_unit_test(it_stays_within_its_bound),
+		cmocka_unit_test(names_that_resemble_each_other_all_fit),
 		cmocka_unit_test(emptying_begins_a_new_generation),
 		cmocka_unit_test(the_first_use_of_a_period_is_told),
 		cmocka_unit_test(a_random_mix_does_as_the_rules_say),
