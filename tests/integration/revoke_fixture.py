@@ -167,6 +167,7 @@ class Revoker:
     def __init__(self, nodes):
         self.nodes = nodes
         self.connection = None
+        self.errors = []  # of tries, for who looks for the cause of a slow one
 
     def close(self):
         if self.connection is not None:
@@ -190,6 +191,7 @@ class Revoker:
                 return what()
             except (psycopg2.Error, OSError, RuntimeError) as error:
                 self.close()
+                self.errors.append(repr(error))
                 assert time.monotonic() < deadline, f"a revoke did not return: {error!r}"
                 time.sleep(0.05)
 
