@@ -94,13 +94,17 @@ as $$
     select o.outbox_id, o.topic, o.key, o.number, o.event_id, o.type, o.schema_version, o.time_ms, o.payload::text
     from wp.outbox o
     where o.shard = any (p_shards::smallint[]) and o.outbox_id > p_after
+        and not (p_after > 0 and exists (
+            select from wp.outbox b
+            where b.topic = o.topic and b.key = o.key and b.number < o.number and b.outbox_id <= p_after
+        ))
     order by o.outbox_id
     limit least(greatest(p_limit, 0), 10000)
 $$;
 comment on function api.outbox_read(integer[], bigint, integer) is
     'The oldest rows of these shards after p_after, at most p_limit and 10,000. Ids are taken under the lock of the key, so that their order is '
-    'the order of the numbers of each key. No horizon is needed: rows are deleted, not passed by a cursor, and a number is '
-    'visible only together with those below it.';
+    'the order of the numbers of each key. No horizon is needed: a number is visible only together with those below it. p_after passes '
+    'over rows that could not be sent: their keys stop there, for readers drop what is not the next number.';
 grant execute on function api.outbox_read(integer[], bigint, integer) to watchpost_outbox_relay;
 
 create function api.outbox_published(p_outbox_ids bigint[]) returns bigint

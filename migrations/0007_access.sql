@@ -134,6 +134,9 @@ $$;
 comment on function wp.access_epoch() is
     'The history that numbers belong to: the WAL''s timeline, which a failover and a restore move on, and this database.';
 
+-- statement_timeout is no threat to an acknowledged change: PostgreSQL 15 disarms it before it commits, so it never cuts a COMMIT's
+-- wait for a synchronous standby short (which would show the change as committed while no standby has it). The session waits, and
+-- whoever asked gives up by a clock of its own and asks again. tests/integration/test_access_bounds.py holds the server to it.
 create function wp.commit_durably() returns void
     language sql volatile
     set search_path = pg_catalog, wp, pg_temp
@@ -145,11 +148,22 @@ comment on function wp.commit_durably() is
     'seen or relied on (a revoke, their own row) must not be undone by a crash.';
 
 create function wp.access_take(p_count bigint) returns bigint
-    language sql volatile
+    language plpgsql volatile
     set search_path = pg_catalog, wp, pg_temp
 as $$
-    select wp.commit_durably();
-    update wp.access_clock c set number = c.number + p_count returning c.number - p_count + 1
+declare
+    idle constant interval := current_setting('idle_in_transaction_session_timeout')::interval;
+    first bigint;
+begin
+    perform wp.commit_durably();
+    -- From here on every other change waits for this transaction's end. A worker whose process or network stops between this and
+    -- its COMMIT is let go after a second; it repeats its batch (C6).
+    if idle = interval '0' or idle > interval '1 second' then
+        perform set_config('idle_in_transaction_session_timeout', '1s', true);
+    end if;
+    update wp.access_clock c set number = c.number + p_count returning c.number - p_count + 1 into strict first;
+    return first;
+end
 $$;
 comment on function wp.access_take(bigint) is
     'The first of p_count numbers. The last lock that a transaction takes, and at most once in it: it is held until the commit.';
@@ -341,7 +355,7 @@ comment on function api.agent_connect(text, text, text, text, bytea, text) is
     'cached a token that did not exist, so this takes no access number.';
 grant execute on function api.agent_connect(text, text, text, text, bytea, text) to watchpost_ctl;
 
-create function wp.agents_shown(p_agent_id text, p_account_id text, p_after text, p_limit integer)
+create function wp.agents_shown(p_agent_ids text[])
     returns table (agent_id text, account_id text, name text, machine text, token_prefix text, state text, created_at timestamptz,
         last_used_at timestamptz, revoked_at timestamptz)
     language sql stable
@@ -351,20 +365,35 @@ as $$
         a.revoked_at
     from wp.agents a
     left join wp.agent_uses u on u.agent_id = a.agent_id
-    where (p_agent_id is null or a.agent_id = p_agent_id) and (p_account_id is null or a.account_id = p_account_id)
-        and a.agent_id > coalesce(p_after, '') collate "C"
+    where a.agent_id = any (p_agent_ids)
     order by a.agent_id
-    limit least(greatest(p_limit, 0), 1000)
 $$;
-comment on function wp.agents_shown(text, text, text, integer) is 'Agents as operators see them, by id or account or all.';
+comment on function wp.agents_shown(text[]) is 'Agents as operators see them, in the order of their ids.';
 
+-- Each has its own condition, so that each finds its rows by an index; one condition for all would walk over every agent.
 create function api.agent_list(p_account_id text, p_after text, p_limit integer)
     returns table (agent_id text, account_id text, name text, machine text, token_prefix text, state text, created_at timestamptz,
         last_used_at timestamptz, revoked_at timestamptz)
-    language sql stable security definer
+    language plpgsql stable security definer
     set search_path = pg_catalog, wp, pg_temp
 as $$
-    select * from wp.agents_shown(null, p_account_id, p_after, p_limit)
+declare
+    at_most constant integer := least(greatest(p_limit, 0), 1000);
+    ids text[];
+begin
+    if p_account_id is null then
+        ids := array(
+            select a.agent_id from wp.agents a
+            where a.agent_id > coalesce(p_after, '') collate "C"
+            order by a.agent_id limit at_most);
+    else
+        ids := array(
+            select a.agent_id from wp.agents a
+            where a.account_id = p_account_id and a.agent_id > coalesce(p_after, '') collate "C"
+            order by a.account_id, a.agent_id limit at_most);
+    end if;
+    return query select * from wp.agents_shown(ids);
+end
 $$;
 comment on function api.agent_list(text, text, integer) is
     'Agents in the order of their ids after p_after (null: from the first), of one account or (null) all; at most 1,000.';
@@ -377,7 +406,7 @@ create function api.agent_show(p_agent_id text)
     set search_path = pg_catalog, wp, pg_temp
 as $$
 begin
-    return query select * from wp.agents_shown(p_agent_id, null, null, 1);
+    return query select * from wp.agents_shown(array[p_agent_id]);
     if not found then
         raise exception 'there is no such agent' using errcode = 'WP404';
     end if;

@@ -7,14 +7,15 @@ set local role watchpost_owner;
 alter table wp.subscriptions add column past_due_since timestamptz;
 update wp.subscriptions set past_due_since = to_timestamp(event_s) where status = 'past_due';
 create index subscriptions_past_due on wp.subscriptions (past_due_since) where past_due_since is not null;
-comment on column wp.subscriptions.past_due_since is 'The second of the event that made it past_due; null in every other status.';
+comment on column wp.subscriptions.past_due_since is
+    'When it became past_due: the second of the event that said so, or when Stripe''s API said so first; null in every other status.';
 
 create function wp.subscription_past_due() returns trigger
     language plpgsql
     set search_path = pg_catalog, wp, pg_temp
 as $$
 begin
-    new.past_due_since := case when new.status = 'past_due' then to_timestamp(new.event_s) end;
+    new.past_due_since := case when new.status = 'past_due' then coalesce(new.past_due_since, to_timestamp(new.event_s)) end;
     return new;
 end
 $$;
@@ -28,7 +29,83 @@ create trigger subscriptions_past_due_changes
     for each row when ((old.status = 'past_due') <> (new.status = 'past_due'))
     execute function wp.subscription_past_due();
 
+create or replace function wp.subscription_refresh_one(
+    p_subscription_id text, p_version bigint, p_customer text, p_status text, p_period_end_s bigint, p_cancel boolean,
+    p_livemode boolean, p_created_s bigint, p_dry_run boolean
+) returns text
+    language plpgsql volatile
+    set search_path = pg_catalog, wp, pg_temp
+as $$
+declare
+    present wp.subscriptions%rowtype;
+    -- Stripe's API does not say since when, and the newest event may be years old: the grace begins when we learn of it.
+    late_since constant timestamptz := case when p_status = 'past_due' then now() end;
+begin
+    select * into present from wp.subscriptions s where s.stripe_subscription_id = p_subscription_id for update;
+    if not found then
+        if not p_dry_run then
+            insert into wp.subscriptions (stripe_subscription_id, stripe_customer_id, status, current_period_end,
+                cancel_at_period_end, livemode, needs_refresh, event_s, merge_state, past_due_since)
+            values (p_subscription_id, p_customer, p_status, to_timestamp(p_period_end_s), p_cancel, p_livemode, false,
+                p_created_s, wp.subscription_refreshed_state(p_created_s, p_status, p_period_end_s, p_cancel), late_since)
+            on conflict do nothing;
+        end if;
+        return case when p_dry_run or found then 'inserted' else 'changed_meanwhile' end;
+    elsif present.version <> p_version then
+        return 'changed_meanwhile';
+    elsif present.status in ('canceled', 'incomplete_expired') and p_status not in ('canceled', 'incomplete_expired') then
+        return 'terminal';
+    elsif not present.needs_refresh and present.status = p_status and present.cancel_at_period_end = p_cancel
+        and present.current_period_end is not distinct from to_timestamp(p_period_end_s) then
+        return 'same';
+    end if;
+    if not p_dry_run then
+        update wp.subscriptions s
+        set status = p_status, current_period_end = to_timestamp(p_period_end_s), cancel_at_period_end = p_cancel,
+            needs_refresh = false, version = s.version + 1, updated_at = now(), refresh_after = null,
+            refresh_failures = 0, refresh_error = null, past_due_since = coalesce(s.past_due_since, late_since),
+            merge_state = wp.subscription_refreshed_state(s.event_s, p_status, p_period_end_s, p_cancel)
+        where s.stripe_subscription_id = p_subscription_id;
+    end if;
+    return 'changed';
+end
+$$;
+
 -- --- what follows for accounts -------------------------------------------------------------------------------------
+
+alter table wp.accounts add column settle_after timestamptz;
+create index accounts_to_settle on wp.accounts (settle_after) where settle_after is not null;
+create index accounts_lapsed on wp.accounts (account_id) where subscription_lapsed;
+comment on column wp.accounts.settle_after is
+    'Linked a moment ago: who writes a subscription of the customer at the same moment sees no account to settle, and who links does not '
+    'see that subscription. So the state is settled once more, when both have long ended.';
+
+create or replace function wp.account_link(p_account_id text, p_stripe_customer_id text, p_replace boolean) returns text
+    language plpgsql volatile
+    set search_path = pg_catalog, wp, pg_temp
+as $$
+declare
+    present text;
+begin
+    select stripe_customer_id into present from wp.accounts where account_id = p_account_id for update;
+    if not found then
+        return 'account_unknown';
+    elsif present = p_stripe_customer_id then
+        return 'unchanged';
+    elsif present is not null and not p_replace then
+        return 'account_linked';
+    end if;
+    begin
+        update wp.accounts
+        set stripe_customer_id = p_stripe_customer_id, settle_after = clock_timestamp() + interval '1 minute'
+        where account_id = p_account_id;
+    exception
+        when unique_violation then
+            return 'customer_taken';
+    end;
+    return 'linked';
+end
+$$;
 
 create function wp.account_states_settle(p_account_ids text[], p_past_due_grace_h integer) returns bigint
     language plpgsql volatile
@@ -40,7 +117,7 @@ declare
     settled integer;
 begin
     select array_agg(w.account_id), array_agg(w.lapsed) into ids, lapsed from (
-        select a.account_id::text, not exists (
+        select a.account_id::text, p_past_due_grace_h is not null and not exists (
             select from wp.subscriptions s
             where s.stripe_customer_id = a.stripe_customer_id
                 and (s.status in ('active', 'trialing')
@@ -58,7 +135,8 @@ end
 $$;
 comment on function wp.account_states_settle(text[], integer) is
     'Sets the subscription''s part of the state of linked accounts; returns how many changed. active and trialing allow, past_due '
-    'allows for p_past_due_grace_h hours, every other status suspends. To be called last: it takes the access clock''s lock.';
+    'allows for p_past_due_grace_h hours, every other status suspends; p_past_due_grace_h null: no subscription is required, all allow. '
+    'To be called last: it takes the access clock''s lock.';
 
 drop function api.account_link(text, text, boolean, boolean, boolean);
 create function api.account_link(
@@ -72,9 +150,7 @@ declare
 begin
     case outcome
         when 'linked', 'unchanged' then
-            if p_require_subscription then
-                perform wp.account_states_settle(array[p_account_id], p_past_due_grace_h);
-            end if;
+            perform wp.account_states_settle(array[p_account_id], case when p_require_subscription then p_past_due_grace_h end);
             return outcome;
         when 'account_unknown' then
             raise exception 'there is no such account' using errcode = 'WP404';
@@ -86,9 +162,9 @@ begin
 end
 $$;
 comment on function api.account_link(text, text, boolean, boolean, integer) is
-    'Links an account to a Stripe customer and, where an account needs a subscription, settles its state; returns linked or '
-    'unchanged. WP404: no such account. WP409: the customer belongs to another account, or the account has another customer and '
-    'p_replace is false.';
+    'Links an account to a Stripe customer and settles its state, which needs a subscription where p_require_subscription is true; '
+    'returns linked or unchanged. WP404: no such account. WP409: the customer belongs to another account, or the account has another '
+    'customer and p_replace is false.';
 grant execute on function api.account_link(text, text, boolean, boolean, integer) to watchpost_ctl;
 
 drop function api.subscription_sync_accounts(text[], text[], text[], boolean, boolean);
@@ -166,24 +242,39 @@ create function api.subscription_grace_settle(p_past_due_grace_h integer, p_limi
     set search_path = pg_catalog, wp, pg_temp
 as $$
 declare
-    due text[];
+    late_before constant timestamptz := now() - make_interval(hours => p_past_due_grace_h);
+    -- Where none is required now, one may be tomorrow: then these are settled first of all.
+    again constant timestamptz := case when p_past_due_grace_h is null then now() end;
+    ids text[];
 begin
-    select array_agg(l.account_id) into due from (
-        select a.account_id
-        from wp.accounts a
-        where not a.subscription_lapsed and a.stripe_customer_id in (
-            select s.stripe_customer_id
-            from wp.subscriptions s
-            where s.past_due_since <= now() - make_interval(hours => p_past_due_grace_h)
-        )
-        order by a.account_id
-        limit least(greatest(p_limit, 0), 10000)
-        for update
-    ) l;
-    return wp.account_states_settle(due, p_past_due_grace_h);
+    if p_past_due_grace_h is null then
+        ids := array(
+            select a.account_id from wp.accounts a where a.subscription_lapsed
+            order by a.account_id limit least(greatest(p_limit, 0), 10000));
+    else
+        ids := array(
+            select a.account_id from wp.accounts a where a.settle_after <= now()
+            union
+            -- Not those that another subscription keeps active: they would stand before the others for ever.
+            select a.account_id from wp.subscriptions s join wp.accounts a on a.stripe_customer_id = s.stripe_customer_id
+            where s.past_due_since <= late_before and not a.subscription_lapsed and not exists (
+                select from wp.subscriptions o
+                where o.stripe_customer_id = s.stripe_customer_id
+                    and (o.status in ('active', 'trialing') or o.past_due_since > late_before)
+            )
+            union
+            select a.account_id from wp.subscriptions s join wp.accounts a on a.stripe_customer_id = s.stripe_customer_id
+            where s.past_due_since > late_before and a.subscription_lapsed
+            order by 1 limit least(greatest(p_limit, 0), 10000));
+    end if;
+    perform from wp.accounts a where a.account_id = any (ids) order by a.account_id for update;
+    update wp.accounts a set settle_after = again
+    where a.account_id = any (ids) and a.settle_after is distinct from again;
+    return wp.account_states_settle(ids, p_past_due_grace_h);
 end
 $$;
 comment on function api.subscription_grace_settle(integer, integer) is
-    'Suspends accounts whose grace for a late payment ran out, at most p_limit at once; returns how many changed. An account that '
-    'another subscription keeps active is looked at in vain, which is seldom.';
+    'Settles accounts that no event settles, at most p_limit at once; returns how many changed: those whose grace for a late payment ran '
+    'out, or is longer by now; those linked a minute ago; p_past_due_grace_h null (no subscription is required): those suspended for '
+    'want of one.';
 grant execute on function api.subscription_grace_settle(integer, integer) to watchpost_subscription_sync;

@@ -137,7 +137,8 @@ def test_the_database_refuses_what_a_merge_must_never_do(system):
 
 def test_accounts_follow_their_subscription(system):
     """Why: an account that needs a subscription is suspended without one. How: link by checkout, cancel, subscribe anew; a second
-    customer does not take the account over, nor does a checkout of a connected account link anything."""
+    customer does not take the account over, nor does a checkout of a connected account link anything. Where no subscription is required
+    any more, a suspension for want of one ends."""
     system.query("insert into wp.accounts (account_id, name) values (%s, 'Two')", (OTHER_ACCOUNT,))
 
     def state():
@@ -152,6 +153,10 @@ def test_accounts_follow_their_subscription(system):
         system.send(subscription_event("sub_two_b", "cus_two", "trialing", 300), checkout_event("cus_three", OTHER_ACCOUNT))
         wait_until(lambda: state() == ("active", "cus_two"), "the new subscription")
         sync.wait_for("link_refused")
+        system.send(subscription_event("sub_two_b", "cus_two", "canceled", 400, "deleted"))
+        wait_until(lambda: state() == ("suspended", "cus_two"), "the second suspension")
+    with running(system, "subscription-sync", require_subscription="off"):
+        wait_until(lambda: state() == ("active", "cus_two"), "its end: none is required any more")
 
 
 def test_poison_goes_to_the_dead_letters_and_its_neighbours_do_not(system):

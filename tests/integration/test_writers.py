@@ -67,7 +67,7 @@ def sync(rng, world, call):
              [world.customers[chosen[i] % 6] for i in order], [status] * 4, [None] * 4, [False] * 4, [False] * 4, [True] * 4, [int(time.time() * 1000)] * 4,
              [b"\0" * 28] * 4)
         call("subscription_sync_accounts", [], [], [world.customers[n % 6] for n in chosen], True, 1)
-    call("subscription_grace_settle", rng.randrange(2), 10)
+    call("subscription_grace_settle", rng.choice((0, 1, None)), 10)
     call("subscription_refresh_due", 10, 1)
     call("subscription_refresh_failed", ids[0], 1, "away", 1)
     call("subscription_sync_forget", 1, 10)

@@ -373,12 +373,16 @@ static bool sync_apply(struct worker_state *state, struct pg *pg, struct worker_
 
 /* --- between batches --- */
 
-/* A call that does at most ROWS_PER_TICK_MAX of some upkeep; *more: it did so many, there may be others. */
-static bool upkeep(struct sync *sync, const char *sql, int64_t setting, bool *more, struct err *err)
+/* A call that does at most ROWS_PER_TICK_MAX of some upkeep; *more: it did so many, there may be others. `setting`
+ * NULL: SQL's null. */
+static bool upkeep(struct sync *sync, const char *sql, const int64_t *setting, bool *more, struct err *err)
 {
 	int64_t done = 0;
 	pg_params_clear(sync->params);
-	pg_params_i64(sync->params, setting);
+	if (setting != NULL)
+		pg_params_i64(sync->params, *setting);
+	else
+		pg_params_null(sync->params);
 	pg_params_i64(sync->params, ROWS_PER_TICK_MAX);
 	struct pg_result *row = pg_call(worker_pg(sync->base.worker), sql, sync->params, err);
 	if (row == NULL)
@@ -392,21 +396,20 @@ static bool forget_events(struct sync *sync, int64_t now_ns, struct err *err)
 {
 	bool more;
 	if (!upkeep(sync, "select api.subscription_sync_forget($1::integer, $2::integer)",
-		    worker_config(sync->base.worker)->dedupe_days, &more, err))
+		    &worker_config(sync->base.worker)->dedupe_days, &more, err))
 		return false;
 	/* There is more: at the next tick, or more would come in than goes. */
 	sync->forget_due_ns = more ? now_ns : now_ns + (int64_t)FORGET_INTERVAL_MS * NS_PER_MS;
 	return true;
 }
 
-/* Nobody sends an event when the grace for a late payment runs out. */
+/* Nobody sends an event when the grace for a late payment runs out, or when a setting changes. */
 static bool settle_grace(struct sync *sync, int64_t now_ns, struct err *err)
 {
 	const struct config *config = worker_config(sync->base.worker);
+	const int64_t *grace_h = config->require_subscription ? &config->past_due_grace_h : NULL;
 	bool more = false;
-	if (config->require_subscription &&
-	    !upkeep(sync, "select api.subscription_grace_settle($1::integer, $2::integer)", config->past_due_grace_h,
-		    &more, err))
+	if (!upkeep(sync, "select api.subscription_grace_settle($1::integer, $2::integer)", grace_h, &more, err))
 		return false;
 	sync->grace_due_ns = more ? now_ns : now_ns + (int64_t)GRACE_INTERVAL_MS * NS_PER_MS;
 	return true;
