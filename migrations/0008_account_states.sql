@@ -94,6 +94,9 @@ begin
         return 'unchanged';
     elsif present is not null and not p_replace then
         return 'account_linked';
+    -- Also when its account is letting it go at this moment: who waited for that, with the own account locked, could be waited for.
+    elsif exists (select from wp.accounts where stripe_customer_id = p_stripe_customer_id) then
+        return 'customer_taken';
     end if;
     begin
         update wp.accounts

@@ -297,3 +297,27 @@ def test_lists_are_whole_and_in_order(cluster, agents):
     assert seen == made
     everyone = [row[0] for row in agents.query("select agent_id from api.agent_list(null, null, 1000)")]
     assert everyone == sorted(everyone) and (set(made) <= set(everyone) or len(everyone) == 1000)
+
+
+def test_two_who_swap_customers_do_not_deadlock(cluster, agents):
+    """Why: a link claims a customer that another transaction may be letting go, each holding its own account. How: six operators give two
+    accounts each other's customer and a free one, for a second; refusals are the only failures."""
+    (a, customer_a), (b, customer_b) = linked(agents), linked(agents)
+    over, failures = time.monotonic() + 1, []
+
+    def work(of, customers):
+        with contextlib.closing(cluster.connect(CTL)) as connection, connection.cursor() as cursor:
+            turn = 0
+            while time.monotonic() < over:
+                turn += 1
+                try:
+                    cursor.execute("select api.account_link(%s, %s, true, true, 1)", [of, customers[turn % len(customers)]])
+                except psycopg2.Error as error:
+                    if error.pgcode != "WP409":
+                        failures.append(error.pgcode)
+
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        for job in [pool.submit(work, of, customers) for of, customers in 3 * (
+                (a, (customer_a, customer_b, "cus_free")), (b, (customer_b, customer_a, "cus_free")))]:
+            job.result()
+    assert failures == []
