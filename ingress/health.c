@@ -23,7 +23,7 @@ struct health {
 	struct admin *admin;
 	atomic_bool draining;
 	_Atomic int64_t up_ns;    /* when the broker was last seen up; 0: never */
-	_Atomic int64_t lease_ns; /* when a lease was last seen; 0: never */
+	_Atomic int64_t lease_ns; /* when a lease was last seen, and every loop with its connection; 0: never */
 };
 
 static bool on_alive(void *cookie)
@@ -212,6 +212,15 @@ void health_stop(struct health *health)
 	free(health);
 }
 
+/* Every loop has its connection: a look-up goes wherever a client's connection went. */
+static bool stores_up(const struct health *health)
+{
+	bool up = true;
+	for (size_t i = 0; i < health->loop_count; i++)
+		up = up && loop_store_up(health->loops[i]);
+	return up;
+}
+
 bool health_alive(const struct health *health)
 {
 	int64_t now_ns = clock_mono_ns(health->ingress->clock);
@@ -226,7 +235,7 @@ void health_look(struct health *health)
 {
 	if (publisher_up(health->ingress->publisher))
 		atomic_store_explicit(&health->up_ns, clock_mono_ns(health->ingress->clock), memory_order_relaxed);
-	if (health->ingress->auth != NULL && auth_trusts(health->ingress->auth))
+	if (health->ingress->auth != NULL && auth_trusts(health->ingress->auth) && stores_up(health))
 		atomic_store_explicit(&health->lease_ns, clock_mono_ns(health->ingress->clock), memory_order_relaxed);
 }
 

@@ -34,6 +34,11 @@ const struct settings *loop_settings(const struct loop *loop)
 	return loop->settings;
 }
 
+bool loop_store_up(const struct loop *loop)
+{
+	return loop->store == NULL || store_was_up(loop->store);
+}
+
 int64_t loop_turned_ns(const struct loop *loop)
 {
 	return atomic_load_explicit(&loop->turned_ns, memory_order_relaxed);

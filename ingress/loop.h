@@ -36,6 +36,9 @@ const struct clock *loop_clock(const struct loop *loop);
 /* Any thread: hands a settled ticket to its loop; those that come before the loop has looked share one wake-up. */
 void loop_post_ticket(struct loop *loop, struct kafka_ticket *ticket);
 
+/* Any thread: it can look tokens up at the primary, or needs not. */
+bool loop_store_up(const struct loop *loop);
+
 /* Any thread: when its last turn ended, on the monotonic clock; a live loop turns at least once a second. */
 int64_t loop_turned_ns(const struct loop *loop);
 
