@@ -31,6 +31,7 @@ bool kafka_assignment_add(struct kafka_assignment *assignment, const char *topic
 	assignment->items[at] = (struct kafka_partition){.topic = name, .partition = partition, .offset = offset};
 	assignment->state[at].paused = false;
 	assignment->state[at].stopped = false;
+	assignment->state[at].uncommitted = KAFKA_NOTHING_UNCOMMITTED;
 	assignment->count++;
 	return true;
 }

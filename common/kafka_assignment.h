@@ -9,11 +9,14 @@
 
 #include "common/kafka.h"
 
+enum { KAFKA_NOTHING_UNCOMMITTED = -1 };
+
 struct kafka_assignment {
 	struct kafka_partition items[PARTITIONS_MAX];
 	struct {
 		bool paused;
-		bool stopped; /* out of range */
+		bool stopped;        /* out of range */
+		int64_t uncommitted; /* KAFKA_NOTHING_UNCOMMITTED, or what Kafka is to be told (kafka_commit.h) */
 	} state[PARTITIONS_MAX];
 	size_t count;
 	size_t last_found; /* records come in runs of one partition */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "common/kafka_assignment.h"
+#include "common/kafka_commit.h"
 #include "common/kafka_internal.h"
 #include "common/log.h"
 
@@ -24,6 +25,7 @@ struct kafka_consumer {
 
 	struct kafka_assignment assignment;
 	bool ask_again; /* on_assign could not say yet where to begin */
+	struct kafka_commits commits;
 
 	rd_kafka_message_t *held[BATCH_ITEMS_MAX];
 	size_t held_count;
@@ -85,6 +87,10 @@ static void begin(struct kafka_consumer *consumer)
 	consumer->ask_again = !ready;
 	if (!assign_list(consumer, ready ? consumer->assignment.count : 0, &err))
 		fail(consumer, err.code, err.text);
+	/* Whoever had them before may have died between its batch and its commit, and there may be no other batch. */
+	for (size_t i = 0; ready && i < consumer->assignment.count; i++)
+		if (consumer->assignment.items[i].offset >= 0)
+			kafka_commits_note(&consumer->assignment, &consumer->assignment.items[i]);
 }
 
 static void take_over(struct kafka_consumer *consumer, const rd_kafka_topic_partition_list_t *partitions)
@@ -135,9 +141,10 @@ static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topi
 
 static void on_commit(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t *offsets, void *opaque)
 {
+	struct kafka_consumer *consumer = opaque;
+
 	(void)rk;
-	(void)offsets;
-	(void)opaque;
+	kafka_commits_done(&consumer->commits, &consumer->assignment, offsets, code);
 	if (code != RD_KAFKA_RESP_ERR_NO_ERROR && code != RD_KAFKA_RESP_ERR__NO_OFFSET)
 		LOG(WARN, "kafka_commit_failed", F_TEXT("reason", rd_kafka_err2name(code)));
 }
@@ -386,6 +393,22 @@ static void gather(struct kafka_consumer *consumer, int timeout_ms, size_t max)
 	}
 }
 
+static void send_commits(struct kafka_consumer *consumer, bool last)
+{
+	rd_kafka_topic_partition_list_t *list =
+		kafka_commits_take(&consumer->commits, &consumer->assignment, kafka_now_ms(), last);
+	rd_kafka_resp_err_t code;
+
+	if (list == NULL)
+		return;
+	code = rd_kafka_commit(consumer->rk, list, 1);
+	if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+		kafka_commits_done(&consumer->commits, &consumer->assignment, list, code);
+		LOG(WARN, "kafka_commit_failed", F_TEXT("reason", rd_kafka_err2name(code)));
+	}
+	rd_kafka_topic_partition_list_destroy(list);
+}
+
 bool kafka_consumer_poll(struct kafka_consumer *consumer, int timeout_ms, struct kafka_record *records, size_t max,
 			 size_t *count, struct err *err)
 {
@@ -393,6 +416,8 @@ bool kafka_consumer_poll(struct kafka_consumer *consumer, int timeout_ms, struct
 	*count = 0;
 	if (consumer->ask_again)
 		begin(consumer);
+	if (consumer->grouped)
+		send_commits(consumer, false);
 	gather(consumer, timeout_ms, max < BATCH_ITEMS_MAX ? max : BATCH_ITEMS_MAX);
 	if (consumer->broken) {
 		drop_held(consumer);
@@ -499,19 +524,10 @@ int64_t kafka_consumer_high(struct kafka_consumer *consumer, const struct kafka_
 	return high >= 0 ? high : -1;
 }
 
-void kafka_consumer_commit(struct kafka_consumer *consumer, const struct kafka_partition *next, size_t count)
+void kafka_consumer_commit(struct kafka_consumer *consumer, const struct kafka_partition *next)
 {
-	rd_kafka_topic_partition_list_t *list;
-	rd_kafka_resp_err_t code;
-
 	assert(consumer->grouped);
-	if (count == 0)
-		return;
-	list = make_list(next, count);
-	code = rd_kafka_commit(consumer->rk, list, 1);
-	rd_kafka_topic_partition_list_destroy(list);
-	if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
-		LOG(WARN, "kafka_commit_failed", F_TEXT("reason", rd_kafka_err2name(code)));
+	kafka_commits_note(&consumer->assignment, next);
 }
 
 /* --- closing --------------------------------------------------------------------------------------- */
@@ -552,6 +568,8 @@ void kafka_consumer_close(struct kafka_consumer *consumer, int timeout_ms)
 	if (consumer == NULL)
 		return;
 	drop_held(consumer);
+	if (consumer->grouped)
+		send_commits(consumer, true);
 	leave(consumer, timeout_ms);
 	if (consumer->grouped && consumer->assignment.count > 0)
 		hand_over(consumer);

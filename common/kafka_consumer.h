@@ -70,7 +70,9 @@ MUSTCHECK bool kafka_consumer_pause(struct kafka_consumer *consumer, const struc
 /* The log's end as the last answered fetch told it (no question is asked); -1 before that. For lag. */
 int64_t kafka_consumer_high(struct kafka_consumer *consumer, const struct kafka_partition *partition);
 
-/* C5: commits next offsets to the group for lag exporters; asynchronous, failures are logged. */
-void kafka_consumer_commit(struct kafka_consumer *consumer, const struct kafka_partition *next, size_t count);
+/* C5: tells the group, for lag exporters, where this partition stands: asynchronously, the newest offset of each
+ * partition at most a few times a second (kafka_commit.h), with the polls that follow and at last with close. Failures
+ * are logged and said again. What on_assign gave is told likewise. */
+void kafka_consumer_commit(struct kafka_consumer *consumer, const struct kafka_partition *next);
 
 #endif

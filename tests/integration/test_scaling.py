@@ -13,6 +13,7 @@ from test_kept import check_exactly_once
 PARTITIONS = 4
 RATE = 1500 if FULL else 700
 BACKLOG = 10000 if FULL else 2000
+SHARE_S = 30  # docs/runbook.md, "Scaling"
 BATCH = 25  # so that one worker has something to do
 
 
@@ -79,12 +80,12 @@ def test_one_to_four_to_one_under_load(system, kind):
         first.wait_ready()
         wait_until(lambda: partitions_of(first) == PARTITIONS, "one worker to hold everything", 30)
         more = [system.add_worker(kind) for _ in range(3)]
-        wait_until(lambda: [partitions_of(worker) for worker in (first, *more)] == [1] * 4, "four workers to share", 150)
+        wait_until(lambda: [partitions_of(worker) for worker in (first, *more)] == [1] * 4, "four workers to share", SHARE_S)
         before = [records_done(worker) for worker in (first, *more)]
         wait_until(lambda: system.lag(kind) < RATE, "the lag to fall", 60)
         wait_until(lambda: all(records_done(worker) > done for worker, done in zip((first, *more), before)), "four to work", 20)
         assert [worker.stop() for worker in more] == [0, 0, 0]
-        wait_until(lambda: partitions_of(first) == PARTITIONS, "one worker to take everything back", 150)
+        wait_until(lambda: partitions_of(first) == PARTITIONS, "one worker to take everything back", SHARE_S)
         after, deadline = records_done(first), time.monotonic() + 20
         while records_done(first) < after + RATE and time.monotonic() < deadline:
             time.sleep(0.05)

@@ -215,7 +215,7 @@ static void run(struct worker *worker, struct worker_partition *partition, const
 	if (partition->next_offset != before) { /* C5 */
 		struct kafka_partition next = {
 			.topic = partition->topic, .partition = partition->partition, .offset = partition->next_offset};
-		kafka_consumer_commit(worker->consumer, &next, 1);
+		kafka_consumer_commit(worker->consumer, &next);
 	}
 	after(worker, partition, result, &err);
 }

@@ -295,7 +295,7 @@ static bool obey(struct member *member, char *line)
 	at.partition = (int32_t)number(partition);
 	at.offset = number(offset);
 	if (strcmp(verb, "commit") == 0)
-		kafka_consumer_commit(member->consumer, &at, 1);
+		kafka_consumer_commit(member->consumer, &at);
 	else if (!kafka_consumer_seek(member->consumer, &at, &err))
 		printf("refused %s\n", err_code_name(err.code));
 	return true;
