@@ -210,17 +210,13 @@ static bool chain_holds_card(struct bytes text, size_t at, size_t *end)
 
 static bool begins_with(struct bytes text, size_t at, const char *word)
 {
-	size_t len = strlen(word);
-
-	if (text.len - at < len)
-		return false;
-	for (size_t i = 0; i < len; i++)
-		if ((text.data[at + i] | 0x20) != word[i])
+	for (size_t i = 0; word[i] != '\0'; i++)
+		if (at + i == text.len || (text.data[at + i] | 0x20) != word[i])
 			return false;
 	return true;
 }
 
-/* "cvc: 123", "CVV2 is 1234", "security code 123". */
+/* "cvc: 123", "CVV2 is 1234", "security code 123"; `at` is where a word begins. */
 static bool is_security_code(struct bytes text, size_t at)
 {
 	static const char *const NAMES[] = {"cvc2", "cvv2", "cvc", "cvv", "security code"};
@@ -229,7 +225,7 @@ static bool is_security_code(struct bytes text, size_t at)
 
 	while (n < ARRAY_LEN(NAMES) && !begins_with(text, at, NAMES[n]))
 		n++;
-	if (n == ARRAY_LEN(NAMES) || (at > 0 && is_letter(text.data[at - 1])))
+	if (n == ARRAY_LEN(NAMES))
 		return false;
 	at += strlen(NAMES[n]);
 	while (at < text.len && (is_separator(text.data[at]) || text.data[at] == ':' || text.data[at] == '='))
@@ -243,12 +239,17 @@ static bool is_security_code(struct bytes text, size_t at)
 
 bool card_in_text(struct bytes ascii)
 {
+	enum { DIGIT = 1, CODE }; /* what may begin at a byte; CODE: with the first letters of its names */
+	static const uint8_t BEGINS[256] = {
+		['0' ... '9'] = DIGIT, ['c'] = CODE, ['C'] = CODE, ['s'] = CODE, ['S'] = CODE,
+	};
+
 	for (size_t at = 0; at < ascii.len;) {
 		size_t end = at + 1;
-		uint8_t c = ascii.data[at];
-		if (is_digit(c) && chain_holds_card(ascii, at, &end))
+		uint8_t begins = BEGINS[ascii.data[at]];
+		if (begins == DIGIT && chain_holds_card(ascii, at, &end))
 			return true;
-		if ((c == 'c' || c == 'C' || c == 's' || c == 'S') && is_security_code(ascii, at))
+		if (begins == CODE && (at == 0 || !is_letter(ascii.data[at - 1])) && is_security_code(ascii, at))
 			return true;
 		at = end;
 	}

@@ -1,5 +1,7 @@
 #include "common/text_fold.h"
 
+#include <string.h>
+
 #include "common/compiler.h"
 #include "common/utf8.h"
 
@@ -99,11 +101,29 @@ static uint32_t code_point(const uint8_t *at, size_t len)
 	return code;
 }
 
+/* How many bytes from `at` on are ASCII; most texts are nothing else. */
+static size_t ascii_run(const uint8_t *at, size_t len)
+{
+	size_t run = 0;
+
+	for (uint64_t word; len - run >= sizeof(word); run += sizeof(word)) {
+		memcpy(&word, at + run, sizeof(word));
+		if ((word & 0x8080808080808080) != 0)
+			break;
+	}
+	while (run < len && at[run] < 0x80)
+		run++;
+	return run;
+}
+
 size_t text_fold(struct bytes text, char *out)
 {
-	size_t len = 0;
+	size_t ascii = ascii_run(text.data, text.len);
+	size_t len = ascii;
 
-	for (size_t at = 0; at < text.len;) {
+	if (ascii > 0)
+		memcpy(out, text.data, ascii);
+	for (size_t at = ascii; at < text.len;) {
 		uint8_t c = text.data[at];
 		size_t sequence = c < 0x80 ? 0 : utf8_sequence(text.data + at, text.len - at);
 		if (sequence > 0)
