@@ -277,15 +277,15 @@ static bool holds_key(const struct secret_scan *s, size_t at)
 
 enum rule { KEY = 1, SCHEME = 2, NAME = 4, DASH = 8, PREFIX = 16 };
 
-/* The rule that a byte stops for: no secret goes without one of these (PREFIX: the first letters of PREFIXES, and 'e' of a
- * JSON Web Token) … */
+/* The rule that a byte stops for: no secret goes without one of these (PREFIX: the first letters of PREFIXES, and 'e'
+ * of a JSON Web Token) … */
 static const uint8_t STOPS[256] = {
-	['_'] = KEY,    [' '] = SCHEME, [':'] = NAME,   ['='] = NAME,   ['-'] = DASH,   ['A'] = PREFIX, ['e'] = PREFIX,
-	['g'] = PREFIX, ['h'] = PREFIX, ['n'] = PREFIX, ['s'] = PREFIX, ['x'] = PREFIX,
+	['_'] = KEY,    [' '] = SCHEME, [':'] = NAME,   ['='] = NAME,   ['-'] = DASH,   ['A'] = PREFIX,
+	['e'] = PREFIX, ['g'] = PREFIX, ['h'] = PREFIX, ['n'] = PREFIX, ['s'] = PREFIX, ['x'] = PREFIX,
 };
 
-/* … when it comes after one of these: the last letters of wp, whsec, live, test and secret; of basic and bearer; another
- * dash; anything but a letter or a digit. A name is followed wherever it stands. */
+/* … when it comes after one of these: the last letters of wp, whsec, live, test and secret; of basic and bearer;
+ * another dash; anything but a letter or a digit. A name is followed wherever it stands. */
 static const uint8_t BEFORES[256] = {
 	[0 ... ','] = NAME | PREFIX,
 	['-'] = NAME | DASH | PREFIX,
@@ -330,9 +330,8 @@ static size_t next_stop(const struct secret_scan *s, size_t at)
 	const char *text = s->text;
 
 	/* Four at a time: one branch instead of four. */
-	while (at + 4 <= s->len &&
-	       (stops(text[at - 1], text[at]) | stops(text[at], text[at + 1]) | stops(text[at + 1], text[at + 2]) |
-		stops(text[at + 2], text[at + 3])) == 0)
+	while (at + 4 <= s->len && (stops(text[at - 1], text[at]) | stops(text[at], text[at + 1]) |
+				    stops(text[at + 1], text[at + 2]) | stops(text[at + 2], text[at + 3])) == 0)
 		at += 4;
 	while (at < s->len && stops(text[at - 1], text[at]) == 0)
 		at++;

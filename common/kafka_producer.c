@@ -124,12 +124,11 @@ static void check(struct kafka_producer *producer, int patience_ms)
 {
 	struct kafka_instance *instance = current_instance(producer);
 	struct err err;
-	bool ok;
 
 	err_clear(&err);
 	if (instance == NULL)
 		return;
-	ok = kafka_instance_probe(instance, patience_ms, &err);
+	bool ok = kafka_instance_probe(instance, patience_ms, &err);
 	set_up(producer, instance, ok, &err);
 	kafka_instance_unref(instance, 0);
 }
@@ -178,14 +177,11 @@ static void *watch_main(void *arg)
 
 	while (watch_wait(producer, kafka_producer_up(producer) ? TICK_MS : PAUSE_MS, &suspected)) {
 		uint64_t returned = counted(&producer->delivered_total) + counted(&producer->failed_total);
-		size_t waiting = atomic_load_explicit(&producer->waiting, memory_order_relaxed);
 		int64_t now_ms = kafka_now_ms();
-		int patience;
-
-		if (returned != returned_before || waiting == 0)
+		if (returned != returned_before || kafka_producer_waiting(producer) == 0)
 			moved_ms = now_ms;
 		returned_before = returned;
-		patience = patience_ms(producer, suspected, now_ms - moved_ms >= STALL_MS);
+		int patience = patience_ms(producer, suspected, now_ms - moved_ms >= STALL_MS);
 		if (patience == 0)
 			continue;
 		check(producer, patience);
@@ -199,6 +195,11 @@ bool kafka_producer_up(const struct kafka_producer *producer)
 	return atomic_load_explicit(&producer->up, memory_order_acquire);
 }
 
+size_t kafka_producer_waiting(const struct kafka_producer *producer)
+{
+	return atomic_load_explicit(&producer->waiting, memory_order_relaxed);
+}
+
 /* --- making ---------------------------------------------------------------------------------------- */
 
 static rd_kafka_conf_t *make_conf(const struct kafka_producer_options *options, struct err *err)
@@ -207,7 +208,6 @@ static rd_kafka_conf_t *make_conf(const struct kafka_producer_options *options, 
 		{"enable.idempotence", "true"},
 		{"acks", "all"},
 		/* Batches by itself: what comes while a request is under way goes with the next one. */
-		{"linger.ms", "0"},
 		{"max.in.flight.requests.per.connection", "1"},
 		{"partitioner", "murmur2_random"},
 		{"retry.backoff.ms", "50"},
@@ -218,6 +218,7 @@ static rd_kafka_conf_t *make_conf(const struct kafka_producer_options *options, 
 	if (conf == NULL)
 		return NULL;
 	if (kafka_conf_set(conf, properties, ARRAY_LEN(properties), err) &&
+	    kafka_conf_set_number(conf, "linger.ms", options->gather_ms, err) &&
 	    kafka_conf_set_number(conf, "message.timeout.ms", timeout_ms, err) &&
 	    kafka_conf_set_number(conf, "request.timeout.ms", timeout_ms, err) &&
 	    kafka_conf_set_number(conf, "message.max.bytes", KAFKA_MESSAGE_BYTES_MAX, err) &&

@@ -1,6 +1,6 @@
 /*
- * The producer: idempotent, acks=all, one request in flight per broker so that it batches by itself
- * (linger.ms=0). Never blocks.
+ * The producer: idempotent, acks=all, one request in flight per broker so that it batches by itself.
+ * Never blocks.
  *
  * Life: kafka_producer_new → kafka_producer_send from any thread → one thread calls kafka_producer_poll, which hands
  * tickets back (or options.on_settled does) → kafka_producer_close.
@@ -35,6 +35,7 @@ struct kafka_producer_options {
 				    * to: "up" waits for them, a message to another is SEND_REFUSED */
 	size_t waiting_max;        /* messages that may be in the queue or in flight */
 	int delivery_timeout_ms;   /* message.timeout.ms: when librdkafka itself gives up */
+	int gather_ms;             /* linger.ms: how long a message waits for others of its partition; 0: not at all */
 	/* Gets each ticket as soon as it is settled, on a thread of librdkafka's: it must not block, nor call the
 	 * producer. NULL: they come back by kafka_producer_poll. Either way, poll and close return those that were
 	 * given up in a rebuild or at the end. */
@@ -82,6 +83,8 @@ MUSTCHECK struct kafka_ticket *kafka_producer_poll(struct kafka_producer *produc
 
 /* A broker is connected and the topics are known. Any thread, cheap. */
 bool kafka_producer_up(const struct kafka_producer *producer);
+/* Messages that are queued or in flight. Any thread, cheap. */
+size_t kafka_producer_waiting(const struct kafka_producer *producer);
 void kafka_producer_stats(const struct kafka_producer *producer, struct kafka_producer_stats *out);
 
 /* Flushes for at most timeout_ms, then gives every remaining ticket back as FAILED (returned list) and frees.

@@ -11,12 +11,27 @@
 enum {
 	POLL_MS = 100,                  /* how late the thread sees that it should stop */
 	DELIVERY_TIMEOUT_MS_MIN = 1000, /* librdkafka looks for messages out of time once a second */
-	RETRY_AFTER_S = 1
+	RETRY_AFTER_S = 1,
+	GATHER_MS = 1,
+	GATHER_FROM = 36, /* messages that wait */
+	GATHER_UNTIL = 6
+};
+
+/* Two ways to Kafka. With few requests at a time a message that waits for company waits in vain; with many, it makes
+ * produce requests twice as large, and these are what costs Kafka and us time (docs/performance.md). What one client
+ * sends one after the other keeps its order: it has the answer to the first before it sends the second. */
+enum lane_kind { LANE_DIRECT, LANE_GATHER, LANES };
+
+struct lane {
+	struct publisher *publisher;
+	struct kafka_producer *producer;
+	pthread_t thread;
+	bool started;
 };
 
 struct publisher {
-	struct kafka_producer *producer;
-	pthread_t thread;
+	struct lane lanes[LANES];
+	atomic_bool gathering;
 	atomic_bool stopping;
 	int close_timeout_ms; /* written before stopping is set */
 };
@@ -68,17 +83,19 @@ static void hand_out(struct kafka_ticket *list)
 	}
 }
 
-static void *publisher_run(void *cookie)
+/* Owns the lane's producer: sees to errors and the rebuild, and hands back what was given up. */
+static void *lane_run(void *cookie)
 {
-	struct publisher *publisher = cookie;
+	struct lane *lane = cookie;
+	struct publisher *publisher = lane->publisher;
 
 	while (!atomic_load_explicit(&publisher->stopping, memory_order_acquire))
-		hand_out(kafka_producer_poll(publisher->producer, POLL_MS));
-	hand_out(kafka_producer_close(publisher->producer, publisher->close_timeout_ms));
+		hand_out(kafka_producer_poll(lane->producer, POLL_MS));
+	hand_out(kafka_producer_close(lane->producer, publisher->close_timeout_ms));
 	return NULL;
 }
 
-static struct kafka_producer *producer_open(const struct config *config, struct err *err)
+static struct kafka_producer *producer_open(const struct config *config, enum lane_kind kind, struct err *err)
 {
 	char stripe[KAFKA_TOPIC_BYTES_MAX + 1], agent[KAFKA_TOPIC_BYTES_MAX + 1];
 	int timeout_ms = (int)config->publish_timeout_ms;
@@ -96,9 +113,27 @@ static struct kafka_producer *producer_open(const struct config *config, struct 
 			/* After our own deadline nobody waits for it any more. */
 			.delivery_timeout_ms =
 				timeout_ms < DELIVERY_TIMEOUT_MS_MIN ? DELIVERY_TIMEOUT_MS_MIN : timeout_ms,
+			.gather_ms = kind == LANE_GATHER ? GATHER_MS : 0,
 			.on_settled = hand_back,
 		},
 		err);
+}
+
+static bool lane_start(struct publisher *publisher, enum lane_kind kind, const struct config *config, struct err *err)
+{
+	struct lane *lane = &publisher->lanes[kind];
+
+	lane->publisher = publisher;
+	lane->producer = producer_open(config, kind, err);
+	if (lane->producer == NULL)
+		return false;
+	lane->started = pthread_create(&lane->thread, NULL, lane_run, lane) == 0;
+	if (!lane->started) {
+		/* Nothing was sent yet: no ticket can come back. */
+		(void)kafka_producer_close(lane->producer, 0);
+		return err_set(err, ERR_IO, "could not start the publisher's thread");
+	}
+	return true;
 }
 
 struct publisher *publisher_start(const struct config *config, struct err *err)
@@ -109,21 +144,13 @@ struct publisher *publisher_start(const struct config *config, struct err *err)
 		err_set(err, ERR_FULL, "no memory for the publisher");
 		return NULL;
 	}
-	publisher->producer = producer_open(config, err);
-	if (publisher->producer == NULL)
-		goto fail;
-	atomic_init(&publisher->stopping, false);
-	if (pthread_create(&publisher->thread, NULL, publisher_run, publisher) != 0) {
-		err_set(err, ERR_IO, "could not start the publisher's thread");
-		goto fail;
+	for (enum lane_kind kind = 0; kind < LANES; kind++) {
+		if (!lane_start(publisher, kind, config, err)) {
+			publisher_stop(publisher, 0);
+			return NULL;
+		}
 	}
 	return publisher;
-
-fail:
-	/* Nothing was sent yet: no ticket can come back. */
-	(void)kafka_producer_close(publisher->producer, 0);
-	free(publisher);
-	return NULL;
 }
 
 void publisher_stop(struct publisher *publisher, int timeout_ms)
@@ -132,8 +159,25 @@ void publisher_stop(struct publisher *publisher, int timeout_ms)
 		return;
 	publisher->close_timeout_ms = timeout_ms;
 	atomic_store_explicit(&publisher->stopping, true, memory_order_release);
-	pthread_join(publisher->thread, NULL);
+	for (size_t i = 0; i < LANES; i++)
+		if (publisher->lanes[i].started)
+			(void)pthread_join(publisher->lanes[i].thread, NULL);
 	free(publisher);
+}
+
+/* The producer for what is sent now. Any loop's thread; it does not matter when two see different things. */
+static struct kafka_producer *producer_now(struct publisher *publisher)
+{
+	size_t waiting = 0;
+	bool gathering = atomic_load_explicit(&publisher->gathering, memory_order_relaxed);
+
+	for (size_t i = 0; i < LANES; i++)
+		waiting += kafka_producer_waiting(publisher->lanes[i].producer);
+	if (gathering ? waiting < GATHER_UNTIL : waiting >= GATHER_FROM) {
+		gathering = !gathering;
+		atomic_store_explicit(&publisher->gathering, gathering, memory_order_relaxed);
+	}
+	return publisher->lanes[gathering ? LANE_GATHER : LANE_DIRECT].producer;
 }
 
 /* W8 for a message that Kafka's client would not take: at once, nobody waits. */
@@ -164,7 +208,7 @@ void publish_request(struct publisher *publisher, struct request *req, const str
 		     void (*done)(struct request *req, const struct kafka_ticket *ticket))
 {
 	request_on_ticket(req, done);
-	enum kafka_send_result result = kafka_producer_send(publisher->producer, message, request_ticket(req));
+	enum kafka_send_result result = kafka_producer_send(producer_now(publisher), message, request_ticket(req));
 	if (result != KAFKA_SEND_QUEUED) {
 		refuse(req, result);
 		return;
@@ -200,9 +244,9 @@ void publish_batch(struct publisher *publisher, struct request *req, const struc
 		return;
 	}
 	request_on_ticket(req, done);
+	struct kafka_producer *producer = producer_now(publisher); /* one for all, so that they keep their order */
 	for (size_t i = 0; i < count; i++) {
-		enum kafka_send_result result =
-			kafka_producer_send(publisher->producer, &messages[i], &batch->tickets[i]);
+		enum kafka_send_result result = kafka_producer_send(producer, &messages[i], &batch->tickets[i]);
 		if (result == KAFKA_SEND_QUEUED)
 			continue;
 		batch->req = NULL; /* before the reference goes: whoever is last sees it */
@@ -216,10 +260,22 @@ void publish_batch(struct publisher *publisher, struct request *req, const struc
 
 bool publisher_up(const struct publisher *publisher)
 {
-	return kafka_producer_up(publisher->producer);
+	return kafka_producer_up(publisher->lanes[LANE_DIRECT].producer) &&
+	       kafka_producer_up(publisher->lanes[LANE_GATHER].producer);
 }
 
 void publisher_stats(const struct publisher *publisher, struct kafka_producer_stats *out)
 {
-	kafka_producer_stats(publisher->producer, out);
+	*out = (struct kafka_producer_stats){.up = true};
+	for (size_t i = 0; i < LANES; i++) {
+		struct kafka_producer_stats one;
+		kafka_producer_stats(publisher->lanes[i].producer, &one);
+		out->sent_total += one.sent_total;
+		out->delivered_total += one.delivered_total;
+		out->failed_total += one.failed_total;
+		out->full_total += one.full_total;
+		out->fatal_total += one.fatal_total;
+		out->waiting += one.waiting;
+		out->up = out->up && one.up;
+	}
 }

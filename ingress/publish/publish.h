@@ -1,11 +1,12 @@
 /*
- * W7: publishing for all loops through one producer (fewer, larger produce requests).
+ * W7: publishing for all loops through the same producers (fewer, larger produce requests): one that sends at once, and
+ * one that gathers for a millisecond, which is taken while many requests wait.
  *
  * Loops call publish_request from their own threads; it never blocks. A delivery goes straight from the thread that has
- * the broker's answer to the loop that owns the request. One publisher thread owns the producer: it sees to errors and
- * the rebuild, and hands back what was given up.
+ * the broker's answer to the loop that owns the request. Each producer has a thread that sees to errors and the
+ * rebuild, and hands back what was given up.
  *
- * Owns: the publisher owns the producer; a request's ticket is its own while it waits (ingress/request.h).
+ * Owns: the publisher owns the producers; a request's ticket is its own while it waits (ingress/request.h).
  * Errors: a send that was refused finishes the request at once with 503 (queue full, broker away) or 413.
  */
 #ifndef WATCHPOST_INGRESS_PUBLISH_PUBLISH_H

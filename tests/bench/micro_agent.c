@@ -1,6 +1,6 @@
 /*
- * What W5 costs for one report of an agent, without HTTP and Kafka: reading it, and the check of its text. Nanoseconds of
- * one core, the least of several rounds.
+ * What W5 costs for one report of an agent, without HTTP and Kafka: reading it, and the check of its text. Nanoseconds
+ * of one core, the least of several rounds.
  *
  * make bench-programs && build/bench/micro_agent
  */
@@ -16,8 +16,8 @@ static const int64_t NOW_MS = 1769000000000;
 
 /* About 250 characters, as a model writes them. */
 #define TEXT                                                                                                           \
-	"Bought two train tickets from Hamburg to Vienna for the conference on 14 March, second class, with seats by "  \
-	"the window: order 2041-77, invoice sent to the office. The night train was sold out, hence the early one at "  \
+	"Bought two train tickets from Hamburg to Vienna for the conference on 14 March, second class, with seats by " \
+	"the window: order 2041-77, invoice sent to the office. The night train was sold out, hence the early one at " \
 	"06:28; cancellation is free until a day before."
 static const char REPORT[] = "{\"type\":\"purchase.completed\",\"id\":\"order-2041-77\","
 			     "\"occurred_at\":\"2026-01-21T12:00:00Z\",\"amount\":23980,\"currency\":\"eur\","
@@ -62,7 +62,7 @@ static void read_report(void)
 
 int main(void)
 {
-	printf("agent report, %zu bytes: read and checked %.0f ns; of these its text's %zu bytes %.0f ns\n", sizeof(REPORT) - 1,
-	       ns_of(read_report), sizeof(TEXT) - 1, ns_of(check_text));
+	printf("agent report, %zu bytes: read and checked %.0f ns; of these its text's %zu bytes %.0f ns\n",
+	       sizeof(REPORT) - 1, ns_of(read_report), sizeof(TEXT) - 1, ns_of(check_text));
 	return 0;
 }

@@ -1,5 +1,5 @@
 /*
- * One publisher for all loops (W7), with a producer, requests and loops that the test plays itself: the functions that
+ * One publisher for all loops (W7), with producers, requests and loops that the test plays itself: the functions that
  * publish.c calls are defined here, so the linker takes none of the real ones.
  */
 #include <setjmp.h>
@@ -43,8 +43,11 @@ static enum kafka_send_result send_result;
 static struct kafka_ticket *batch_tickets[PUBLISH_BATCH_MAX]; /* of a batch, as they were sent */
 static int refuse_from;                                       /* the send from which on send_result counts */
 static int sends, closes, close_timeout_ms;
-static bool refuse_new;
-static struct kafka_producer_options seen_options;
+static int refuse_new; /* the producer that cannot be made, from 1; 0: none */
+static int made;
+static size_t waiting[2];
+static struct kafka_producer *sent_with, *down;
+static struct kafka_producer_options seen_options[2];
 
 struct post {
 	struct loop *loop;
@@ -62,26 +65,30 @@ static void nap(void)
 
 /* --- what publish.c calls ------------------------------------------------------------------------- */
 
-static struct kafka_producer *const PRODUCER = (struct kafka_producer *)(void *)&sends;
+/* That waits for nothing, and that gathers. */
+static struct kafka_producer *const DIRECT = (struct kafka_producer *)(void *)&waiting[0];
+static struct kafka_producer *const GATHER = (struct kafka_producer *)(void *)&waiting[1];
 
 struct kafka_producer *kafka_producer_new(const struct kafka_producer_options *options, struct err *err)
 {
-	seen_options = *options;
+	assert_in_range(made, 0, 1);
+	seen_options[made++] = *options;
 	assert_string_equal(options->topics[0], "watchpost.development.stripe");
 	assert_null(options->topics[1]);
-	if (refuse_new) {
+	if (refuse_new == made) {
 		err_set(err, ERR_UNAVAILABLE, "no");
 		return NULL;
 	}
-	return PRODUCER;
+	return made == 1 ? DIRECT : GATHER;
 }
 
 enum kafka_send_result kafka_producer_send(struct kafka_producer *producer, const struct kafka_message *message,
 					   struct kafka_ticket *ticket)
 {
-	assert_ptr_equal(producer, PRODUCER);
+	assert_true(producer == DIRECT || producer == GATHER);
 	assert_non_null(message);
 	assert_int_equal(closes, 0);
+	sent_with = producer;
 	sends++;
 	if (ticket->group != NULL) {
 		assert_in_range(sends, 1, PUBLISH_BATCH_MAX);
@@ -96,7 +103,7 @@ enum kafka_send_result kafka_producer_send(struct kafka_producer *producer, cons
 
 struct kafka_ticket *kafka_producer_poll(struct kafka_producer *producer, int timeout_ms)
 {
-	assert_ptr_equal(producer, PRODUCER);
+	assert_true(producer == DIRECT || producer == GATHER);
 	assert_true(timeout_ms > 0);
 	pthread_mutex_lock(&lock);
 	struct kafka_ticket *list = to_deliver;
@@ -109,22 +116,32 @@ struct kafka_ticket *kafka_producer_poll(struct kafka_producer *producer, int ti
 
 struct kafka_ticket *kafka_producer_close(struct kafka_producer *producer, int timeout_ms)
 {
-	if (producer != NULL) {
-		closes++;
-		close_timeout_ms = timeout_ms;
-	}
-	return producer != NULL ? to_fail_at_close : NULL;
+	assert_true(producer == DIRECT || producer == GATHER);
+	pthread_mutex_lock(&lock);
+	struct kafka_ticket *list = to_fail_at_close;
+	to_fail_at_close = NULL;
+	closes++;
+	close_timeout_ms = timeout_ms;
+	pthread_mutex_unlock(&lock);
+	return list;
 }
 
 bool kafka_producer_up(const struct kafka_producer *producer)
 {
-	return producer == PRODUCER;
+	return producer != down;
+}
+
+size_t kafka_producer_waiting(const struct kafka_producer *producer)
+{
+	return *(const size_t *)(const void *)producer;
 }
 
 void kafka_producer_stats(const struct kafka_producer *producer, struct kafka_producer_stats *out)
 {
-	assert_ptr_equal(producer, PRODUCER);
-	*out = (struct kafka_producer_stats){.waiting = 7};
+	*out = (struct kafka_producer_stats){
+		.sent_total = 1, .delivered_total = 2, .failed_total = 3, .full_total = 4, .fatal_total = 5};
+	out->waiting = kafka_producer_waiting(producer);
+	out->up = kafka_producer_up(producer);
 }
 
 struct kafka_ticket *request_ticket(struct request *req)
@@ -196,7 +213,9 @@ static int reset(void **state)
 	send_result = KAFKA_SEND_QUEUED;
 	sends = closes = close_timeout_ms = refuse_from = 0;
 	memset(batch_tickets, 0, sizeof(batch_tickets));
-	refuse_new = false;
+	refuse_new = 0;
+	waiting[0] = waiting[1] = 0;
+	sent_with = down = NULL;
 	for (size_t i = 0; i < REQUESTS_MAX; i++)
 		requests[i].loop = &loops[i % LOOPS];
 	return 0;
@@ -208,9 +227,11 @@ static struct publisher *start(int publish_timeout_ms)
 				.publish_timeout_ms = publish_timeout_ms,
 				.publish_waiting_max = 99};
 	struct err err;
+	made = 0;
 	struct publisher *publisher = publisher_start(&config, &err);
 
 	assert_non_null(publisher);
+	assert_int_equal(made, 2);
 	return publisher;
 }
 
@@ -253,7 +274,7 @@ static void settled_tickets_go_straight_to_their_loop(void **state)
 	struct publisher *publisher = start(3000);
 
 	for (size_t i = 0; i < 31; i++)
-		seen_options.on_settled(&requests[i].ticket);
+		seen_options[0].on_settled(&requests[i].ticket);
 	assert_posted(31);
 	publisher_stop(publisher, 0);
 }
@@ -283,10 +304,57 @@ static void queued_requests_wait(void **state)
 	assert_int_equal(requests[0].waits, 1);
 	assert_int_equal(requests[0].deadline_ms, 1234);
 	assert_int_equal(requests[0].fails, 0);
-	assert_true(publisher_up(publisher));
+	publisher_stop(publisher, 0);
+}
+
+/* Why: what is said of Kafka is true for both producers. How: the sums; one of them down. */
+static void both_producers_count(void **state)
+{
+	(void)state;
+	struct publisher *publisher = start(3000);
 	struct kafka_producer_stats stats;
+
+	waiting[0] = 3;
+	waiting[1] = 4;
 	publisher_stats(publisher, &stats);
 	assert_int_equal(stats.waiting, 7);
+	assert_int_equal(stats.sent_total, 2);
+	assert_int_equal(stats.delivered_total, 4);
+	assert_int_equal(stats.failed_total, 6);
+	assert_int_equal(stats.full_total, 8);
+	assert_int_equal(stats.fatal_total, 10);
+	assert_true(stats.up && publisher_up(publisher));
+	for (int i = 0; i < 2; i++) {
+		down = i == 0 ? DIRECT : GATHER;
+		publisher_stats(publisher, &stats);
+		assert_false(stats.up || publisher_up(publisher));
+	}
+	publisher_stop(publisher, 0);
+}
+
+/* Why: few requests wait for nothing, many make large batches, and it does not change with each. How: how many wait
+ * goes up and down; a batch stays with the producer that it began with. */
+static void many_requests_are_gathered(void **state)
+{
+	(void)state;
+	static const struct {
+		size_t direct, gather;
+		bool gathers;
+	} steps[] = {
+		{0, 0, false}, {35, 0, false},  {36, 0, true}, {10, 20, true}, {0, 6, true},
+		{0, 5, false}, {20, 15, false}, {0, 36, true}, {0, 0, false},
+	};
+	struct publisher *publisher = start(3000);
+
+	assert_int_equal(seen_options[0].gather_ms, 0);
+	assert_int_equal(seen_options[1].gather_ms, 1);
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+		(void)reset(NULL);
+		waiting[0] = steps[i].direct;
+		waiting[1] = steps[i].gather;
+		publish_request(publisher, &requests[0], &(struct kafka_message){.partition = -1}, done);
+		assert_ptr_equal(sent_with, steps[i].gathers ? GATHER : DIRECT);
+	}
 	publisher_stop(publisher, 0);
 }
 
@@ -332,7 +400,7 @@ static void settle(size_t first, size_t count, enum kafka_delivery delivery)
 {
 	for (size_t i = first; i < first + count; i++) {
 		batch_tickets[i]->delivery = delivery;
-		seen_options.on_settled(batch_tickets[i]);
+		seen_options[0].on_settled(batch_tickets[i]);
 	}
 }
 
@@ -424,7 +492,7 @@ static void stopping_hands_back_what_is_left(void **state)
 
 	to_fail_at_close = linked(0, 4);
 	publisher_stop(publisher, 77);
-	assert_int_equal(closes, 1);
+	assert_int_equal(closes, 2);
 	assert_int_equal(close_timeout_ms, 77);
 	assert_posted(4);
 	publisher_stop(NULL, 0);
@@ -436,22 +504,30 @@ static void delivery_time_follows_the_deadline(void **state)
 {
 	(void)state;
 	publisher_stop(start(3000), 0);
-	assert_int_equal(seen_options.delivery_timeout_ms, 3000);
-	assert_int_equal(seen_options.waiting_max, 99);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(seen_options[i].delivery_timeout_ms, 3000);
+		assert_int_equal(seen_options[i].waiting_max, 99);
+	}
+	closes = 0;
 	publisher_stop(start(10), 0);
-	assert_int_equal(seen_options.delivery_timeout_ms, 1000);
+	assert_int_equal(seen_options[0].delivery_timeout_ms, 1000);
 }
 
-/* Why: a start that fails leaves nothing behind. How: a producer that cannot be made; the leak checker watches. */
+/* Why: a start that fails leaves nothing behind. How: either producer cannot be made; the leak checker
+ * watches. */
 static void failed_start_is_clean(void **state)
 {
 	(void)state;
 	struct config config = {.environment = ENVIRONMENT_DEVELOPMENT, .publish_timeout_ms = 3000};
 	struct err err;
 
-	refuse_new = true;
-	assert_null(publisher_start(&config, &err));
-	assert_int_equal(err.code, ERR_UNAVAILABLE);
+	for (int i = 1; i <= 2; i++) {
+		made = closes = 0;
+		refuse_new = i;
+		assert_null(publisher_start(&config, &err));
+		assert_int_equal(err.code, ERR_UNAVAILABLE);
+		assert_int_equal(closes, i - 1);
+	}
 }
 
 int main(void)
@@ -460,6 +536,8 @@ int main(void)
 		cmocka_unit_test_setup(settled_tickets_go_straight_to_their_loop, reset),
 		cmocka_unit_test_setup(given_up_tickets_are_handed_out, reset),
 		cmocka_unit_test_setup(queued_requests_wait, reset),
+		cmocka_unit_test_setup(both_producers_count, reset),
+		cmocka_unit_test_setup(many_requests_are_gathered, reset),
 		cmocka_unit_test_setup(refused_sends_are_answered_at_once, reset),
 		cmocka_unit_test_setup(a_batch_is_one_ticket, reset),
 		cmocka_unit_test_setup(a_batch_taken_in_part_is_refused, reset),
