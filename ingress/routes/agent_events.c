@@ -26,13 +26,15 @@ struct item {
 	size_t value_len;
 };
 
+/* On the stack of a loop's thread: everything is sent, hence copied, before the handler returns. */
 struct batch {
 	const struct caller *caller;
 	int64_t received_ms;
 	struct buf values;
 	size_t count;
-	struct item *items;
-	struct kafka_message *messages;
+	char count_text[8];
+	struct item items[AGENT_EVENTS_MAX];
+	struct kafka_message messages[AGENT_EVENTS_MAX];
 };
 
 /* The answer waits for Kafka. */
@@ -83,23 +85,23 @@ static void read_events(struct request *req)
 {
 	struct agent_reports reports;
 	struct agent_fault fault = {0};
-	struct batch batch = {.caller = request_caller(req),
-			      .received_ms = clock_wall_ms(loop_clock(request_loop(req)))};
-	char count[8];
+	struct batch batch; /* filled in as far as it is used */
 
+	batch.caller = request_caller(req);
+	batch.received_ms = clock_wall_ms(loop_clock(request_loop(req)));
 	if (!agent_reports_read(request_body(req), batch.received_ms, &reports, &fault)) {
 		refuse(req, &fault);
 		return;
 	}
-	(void)snprintf(count, sizeof(count), "%zu", reports.count);
-	request_note(req, "events", bytes_of(count));
+	batch.count = reports.count;
+	(void)snprintf(batch.count_text, sizeof(batch.count_text), "%zu", reports.count);
+	request_note(req, "events", bytes_of(batch.count_text));
+	buf_init(&batch.values, reports.count * EVENT_AGENT_REPORT_BYTES_MAX);
 	if (build(req, &reports, &batch))
 		publish(req, &batch);
 	else
 		unavailable(req, "memory");
 	buf_free(&batch.values);
-	free(batch.items);
-	free(batch.messages);
 }
 
 /* --- W6 --------------------------------------------------------------------------------------------- */
@@ -129,6 +131,13 @@ static bool encode(const struct batch *batch, const struct agent_report *report,
 	return event_agent_report_encode(&event, values);
 }
 
+static char *append(char *at, const char *text)
+{
+	size_t len = strlen(text);
+	memcpy(at, text, len);
+	return at + len;
+}
+
 /* The event's id is account and report id, so that a report that is sent again is the same event. */
 static void name(const struct request *req, const struct batch *batch, const struct agent_report *report,
 		 char out[EVENT_ID_BYTES])
@@ -137,9 +146,9 @@ static void name(const struct request *req, const struct batch *batch, const str
 		id_new("evt", loop_clock(request_loop(req)), out);
 		return;
 	}
-	int len = snprintf(out, EVENT_ID_BYTES, "%s/%s", batch->caller->account_id, report->id);
-	assert(len > 0 && len < EVENT_ID_BYTES);
-	(void)len;
+	char *end = append(append(append(out, batch->caller->account_id), "/"), report->id);
+	assert(end < out + EVENT_ID_BYTES);
+	*end = '\0';
 }
 
 static void address(const struct request *req, const struct batch *batch, const struct agent_report *report,
@@ -166,12 +175,6 @@ static void address(const struct request *req, const struct batch *batch, const 
 /* False: no memory. */
 static bool build(struct request *req, const struct agent_reports *reports, struct batch *batch)
 {
-	batch->count = reports->count;
-	buf_init(&batch->values, reports->count * EVENT_AGENT_REPORT_BYTES_MAX);
-	batch->items = calloc(reports->count, sizeof(*batch->items));
-	batch->messages = calloc(reports->count, sizeof(*batch->messages));
-	if (batch->items == NULL || batch->messages == NULL)
-		return false;
 	for (size_t i = 0; i < reports->count; i++) {
 		struct item *item = &batch->items[i];
 		name(req, batch, &reports->items[i], item->id);
@@ -201,12 +204,13 @@ static struct said *say(const struct batch *batch)
 	if (said == NULL)
 		return NULL;
 	said->kept.release = forget_said;
-	said->len = (size_t)snprintf(said->body, cap, "{\"accepted\":%zu,\"events\":[", batch->count);
+	char *end = append(append(said->body, "{\"accepted\":"), batch->count_text);
+	end = append(end, ",\"events\":[");
 	for (size_t i = 0; i < batch->count; i++)
-		said->len += (size_t)snprintf(said->body + said->len, cap - said->len, "%s{\"id\":\"%s\"}",
-					      i > 0 ? "," : "", batch->items[i].id);
-	said->len += (size_t)snprintf(said->body + said->len, cap - said->len, "]}\n");
-	assert(said->len < cap);
+		end = append(append(append(end, i > 0 ? ",{\"id\":\"" : "{\"id\":\""), batch->items[i].id), "\"}");
+	end = append(end, "]}\n");
+	said->len = (size_t)(end - said->body);
+	assert(said->len <= cap);
 	return said;
 }
 

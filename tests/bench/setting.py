@@ -4,6 +4,7 @@ for agents a real PostgreSQL that knows them."""
 import base64
 import hashlib
 import os
+import secrets
 import subprocess
 
 import confluent_kafka.admin
@@ -49,6 +50,11 @@ class Setting:
         return ["--secret-file", str(self.secret_file), "--pool", "8192", "--customers", "1000"]
 
 
+def new_id(prefix):
+    """As the product makes them: a prefix and 26 characters of Crockford's base32."""
+    return prefix + "_" + "0" + "".join(secrets.choice("0123456789ABCDEFGHJKMNPQRSTVWXYZ") for _ in range(25))
+
+
 class AgentSetting(Setting):
     """For agents' events: `agents` accounts with one connected agent each, their tokens in a file."""
 
@@ -82,8 +88,8 @@ class AgentSetting(Setting):
         self.tokens_file.write_text("\n".join(tokens) + "\n", encoding="ascii")
         self.tokens_file.chmod(0o600)
         with self.postgres.connect("watchpost_ctl") as connection, connection.cursor() as cursor:
-            for number, token in enumerate(tokens):
-                account, agent = f"acct_{number:026d}", f"agent_{number:026d}"
+            for token in tokens:
+                account, agent = new_id("acct"), new_id("agent")
                 cursor.execute("select api.account_create(%s, 'bench')", (account,))
                 cursor.execute("select api.agent_connect(%s, %s, 'bench', null, %s, %s)",
                                (agent, account, hashlib.sha256(token.encode()).digest(), token[:8]))
