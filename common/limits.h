@@ -92,7 +92,7 @@
 #define STRIPE_TIME_S_MAX                 253402300799 /* the end of the year 9999; 12 digits, so no card number fits */
 
 /* changes of access by a request (R4, R5) */
-#define IN_FORCE_POLL_MS    10   /* how often the nodes are counted: a node that is woken has the change in less */
+#define IN_FORCE_POLL_MS    4    /* how often the nodes are counted: woken nodes have a change in about as long */
 #define IN_FORCE_UNKNOWN_MS 5000 /* a call whose outcome is not known is repeated so long: two of STORE_TIMEOUT_MS */
 
 /* what agents report (POST /v1/events) */

@@ -19,6 +19,7 @@ struct pg {
 	PGconn *conn;   /* NULL: not connected */
 	bool begun;     /* between pg_begin and its end; stays when the connection is lost */
 	bool ended;     /* the server said farewell */
+	uint64_t sessions;
 	char sqlstate[SQLSTATE_BYTES];
 	/* Prepared in this connection: the statement's literal; its name is its place. */
 	const char *prepared[PG_STATEMENTS_MAX];
@@ -228,6 +229,7 @@ bool pg_connect(struct pg *pg, struct err *err)
 		return false;
 	}
 	pg->ended = false;
+	pg->sessions++;
 	pg_session_watch_end(pg->conn, &pg->ended);
 	TRACE(PG, "pg_connected", F_I64("backend", PQbackendPID(pg->conn)));
 	return true;
@@ -236,6 +238,11 @@ bool pg_connect(struct pg *pg, struct err *err)
 bool pg_connected(const struct pg *pg)
 {
 	return pg->conn != NULL && PQstatus(pg->conn) == CONNECTION_OK;
+}
+
+uint64_t pg_session(const struct pg *pg)
+{
+	return pg->sessions;
 }
 
 void pg_set_timeout_ms(struct pg *pg, int timeout)
@@ -463,26 +470,39 @@ static bool take_notify(struct pg *pg)
 	return true;
 }
 
-bool pg_wait_notify(struct pg *pg, int timeout)
+/* False: the connection is lost. */
+static bool take_notifies(struct pg *pg, bool *came)
+{
+	if (PQconsumeInput(pg->conn) != 1) {
+		drop_connection(pg);
+		return false;
+	}
+	while (take_notify(pg))
+		*came = true;
+	return true;
+}
+
+bool pg_wait_notify(struct pg *pg, int wake_fd, int timeout)
 {
 	int64_t deadline_ns = clock_mono_ns(clock_system()) + (int64_t)timeout * NS_PER_MS;
+	bool came = false;
 
 	assert(timeout >= 0);
-	if (pg->conn == NULL)
+	/* What came with the last answer. */
+	if (pg->conn != NULL && !take_notifies(pg, &came))
 		return false;
-	while (!take_notify(pg)) {
-		struct pollfd fd = {.fd = PQsocket(pg->conn), .events = POLLIN};
+	while (!came) {
+		/* poll(2) passes over a negative descriptor. */
+		struct pollfd fds[] = {{.fd = pg->conn != NULL ? PQsocket(pg->conn) : -1, .events = POLLIN},
+				       {.fd = wake_fd, .events = POLLIN}};
 		int64_t left_ns = deadline_ns - clock_mono_ns(clock_system());
-		int count = poll(&fd, 1, left_ns > 0 ? (int)(left_ns / NS_PER_MS) + 1 : 0);
+		int count = poll(fds, ARRAY_LEN(fds), left_ns > 0 ? (int)(left_ns / NS_PER_MS) + 1 : 0);
 
 		if (count == 0 || (count < 0 && errno != EINTR))
 			return false;
-		if (count > 0 && PQconsumeInput(pg->conn) != 1) {
-			drop_connection(pg);
+		if (count > 0 && fds[0].revents != 0 && !take_notifies(pg, &came))
 			return false;
-		}
+		came = came || (count > 0 && fds[1].revents != 0);
 	}
-	while (take_notify(pg))
-		;
 	return true;
 }

@@ -80,6 +80,8 @@ void pg_free(struct pg *pg);
 /* Connects now and runs the checks. ERR_CONFLICT: the database belongs to another environment. */
 MUSTCHECK bool pg_connect(struct pg *pg, struct err *err);
 bool pg_connected(const struct pg *pg);
+/* How often it has connected: what a session holds (LISTEN, advisory locks) is gone when this has moved. */
+uint64_t pg_session(const struct pg *pg);
 /* For calls from now on; 0: the configuration's. Reconnects, so not inside a transaction. */
 void pg_set_timeout_ms(struct pg *pg, int timeout_ms);
 /* After a reload: used from the next connect on. */
@@ -127,7 +129,8 @@ bool pg_get_bool(const struct pg_result *result, int row, int column);
 MUSTCHECK bool pg_get_bytea(const struct pg_result *result, int row, int column, uint8_t *out, size_t len);
 void pg_result_free(struct pg_result *result);
 
-/* Waits on NOTIFY for at most timeout_ms; true when one came. (LISTEN by pg_run.) */
-bool pg_wait_notify(struct pg *pg, int timeout_ms);
+/* Waits for at most timeout_ms on NOTIFY (LISTEN by pg_run), or until `wake_fd` can be read (-1: no such); true when
+ * one of them came. Not connected: on the latter alone. */
+bool pg_wait_notify(struct pg *pg, int wake_fd, int timeout_ms);
 
 #endif

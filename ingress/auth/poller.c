@@ -5,7 +5,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <time.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "common/id.h"
@@ -31,6 +31,7 @@ struct poller {
 	struct view *view;
 	struct uses *uses;
 	pthread_t thread;
+	uint64_t listening; /* pg_session() that listens; 0: none */
 	bool registered;
 	char node_id[ID_TEXT_BYTES];
 	char name[HOST_BYTES_MAX + 1];
@@ -41,10 +42,9 @@ struct poller {
 	struct access_change *changes; /* ACCESS_POLL_ROWS_MAX */
 	struct use *used;              /* USES_PER_CALL_MAX */
 
+	int wake_fd; /* an eventfd: poll now, or stop */
+	atomic_bool stopping;
 	pthread_mutex_t lock;
-	pthread_cond_t woken;
-	bool wanted; /* poll now; under lock */
-	bool stopping;
 	struct settings *fresh; /* a reference to newer settings, not yet taken; under lock */
 
 	_Atomic int64_t applied;
@@ -228,26 +228,29 @@ static void write_uses(struct poller *poller)
 
 /* --- the thread ------------------------------------------------------------------------------------- */
 
+/* The database says by itself that there are changes (wp.access_take); what is heard is only a reason to poll. */
+static void listen_for_changes(struct poller *poller)
+{
+	struct err err;
+	if (!pg_connected(poller->pg) || poller->listening == pg_session(poller->pg))
+		return;
+	if (pg_run(poller->pg, "listen watchpost_access", NULL, &err))
+		poller->listening = pg_session(poller->pg);
+	else
+		(void)failed(poller, &err);
+}
+
 /* Until it is time, or somebody wakes. False: stop. */
 static bool wait_until(struct poller *poller, int64_t until_ns)
 {
-	pthread_mutex_lock(&poller->lock);
-	while (!poller->wanted && !poller->stopping) {
-		/* The condition's clock stands still while the machine sleeps; until then nothing is trusted either. */
-		int64_t left_ns = until_ns - clock_mono_ns(poller->clock);
-		struct timespec at;
-		if (left_ns <= 0)
-			break;
-		(void)clock_gettime(CLOCK_MONOTONIC, &at);
-		left_ns += at.tv_nsec;
-		at.tv_sec += left_ns / 1000000000;
-		at.tv_nsec = left_ns % 1000000000;
-		(void)pthread_cond_timedwait(&poller->woken, &poller->lock, &at);
-	}
-	bool go_on = !poller->stopping;
-	poller->wanted = false;
-	pthread_mutex_unlock(&poller->lock);
-	return go_on;
+	int64_t left_ms = (until_ns - clock_mono_ns(poller->clock)) / NS_PER_MS;
+	uint64_t wakes;
+	if (left_ms > 0)
+		(void)pg_wait_notify(poller->pg, poller->wake_fd, (int)left_ms);
+	/* Nothing to read is no fault: the time is up, or the database woke. */
+	ssize_t got = read(poller->wake_fd, &wakes, sizeof(wakes));
+	(void)got;
+	return !atomic_load_explicit(&poller->stopping, memory_order_acquire);
 }
 
 static void take_settings(struct poller *poller)
@@ -276,6 +279,7 @@ static int64_t turn(struct poller *poller)
 		poller->registered = false;
 	}
 	note_trust(poller);
+	listen_for_changes(poller);
 	if (next == VIEW_WAIT && began_ns >= poller->uses_due_ns) {
 		poller->uses_due_ns = began_ns + (int64_t)AUTH_USES_MS * NS_PER_MS;
 		write_uses(poller);
@@ -323,18 +327,9 @@ static void free_all(struct poller *poller)
 	free(poller->changes);
 	free(poller->used);
 	pthread_mutex_destroy(&poller->lock);
-	pthread_cond_destroy(&poller->woken);
+	if (poller->wake_fd >= 0)
+		(void)close(poller->wake_fd);
 	free(poller);
-}
-
-static void make_condition(struct poller *poller)
-{
-	pthread_condattr_t attributes;
-	pthread_condattr_init(&attributes);
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	pthread_cond_init(&poller->woken, &attributes);
-	pthread_condattr_destroy(&attributes);
-	pthread_mutex_init(&poller->lock, NULL);
 }
 
 struct poller *poller_start(struct settings *settings, const struct clock *clock, struct view *view, struct uses *uses,
@@ -345,7 +340,8 @@ struct poller *poller_start(struct settings *settings, const struct clock *clock
 		(void)err_set(err, ERR_FULL, "no memory for the poller");
 		return NULL;
 	}
-	make_condition(poller);
+	(void)pthread_mutex_init(&poller->lock, NULL);
+	poller->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	settings_hold(settings);
 	poller->settings = settings;
 	poller->clock = clock;
@@ -357,6 +353,10 @@ struct poller *poller_start(struct settings *settings, const struct clock *clock
 	poller->params = pg_params_new(PARAMS_MAX);
 	if (poller->changes == NULL || poller->used == NULL || poller->params == NULL) {
 		(void)err_set(err, ERR_FULL, "no memory for the poller");
+		goto fail;
+	}
+	if (poller->wake_fd < 0) {
+		(void)err_set(err, ERR_IO, "no descriptor for the poller");
 		goto fail;
 	}
 	poller->pg = pg_new(&(struct pg_options){.config = settings->config, .program = "watchpost-ingress-poll"}, err);
@@ -373,14 +373,20 @@ fail:
 	return NULL;
 }
 
+static void ring(struct poller *poller)
+{
+	const uint64_t one = 1;
+	/* It fails only when the counter is full, after 2^64 rings. */
+	ssize_t put = write(poller->wake_fd, &one, sizeof(one));
+	(void)put;
+}
+
 void poller_stop(struct poller *poller)
 {
 	if (poller == NULL)
 		return;
-	pthread_mutex_lock(&poller->lock);
-	poller->stopping = true;
-	pthread_cond_signal(&poller->woken);
-	pthread_mutex_unlock(&poller->lock);
+	atomic_store_explicit(&poller->stopping, true, memory_order_release);
+	ring(poller);
 	(void)pthread_join(poller->thread, NULL);
 	free_all(poller);
 }
@@ -398,10 +404,7 @@ void poller_reload(struct poller *poller, struct settings *settings)
 void poller_wake(struct poller *poller)
 {
 	atomic_fetch_add_explicit(&poller->wakes_total, 1, memory_order_relaxed);
-	pthread_mutex_lock(&poller->lock);
-	poller->wanted = true;
-	pthread_cond_signal(&poller->woken);
-	pthread_mutex_unlock(&poller->lock);
+	ring(poller);
 }
 
 void poller_stats(struct poller *poller, struct poller_stats *out)

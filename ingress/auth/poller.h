@@ -1,7 +1,7 @@
 /*
  * The node's thread that keeps its view fresh (R1, R2): a row in the database under an id that is new at every start,
  * then a poll every ACCESS_POLL_MS, at once when woken, and at once again after an answer with changes, so that the
- * row shows them.
+ * row shows them. It is woken by the database's NOTIFY, and by the wake-ups that come over Kafka (R7).
  *
  * It has a connection of its own, so that no loop's work is in its way. Postgres away: no answer, so the lease runs
  * out by itself; it is asked again every ACCESS_POLL_MS. A node that operators drain gets SIGTERM.

@@ -141,7 +141,7 @@ def test_revokes_are_quick_when_all_is_well(healthy, revoker):
     revoked = {}
     with healthy.knocker(crowd, rate=500) as knocker:
         knocker.move(0, BEHIND + AHEAD)
-        time.sleep(0.5)
+        time.sleep(5)  # the nodes get to know those that knock, and Kafka compiles itself
         for place in range(HEALTHY_REVOKES):
             knocker.move(place - BEHIND, BEHIND + AHEAD)
             revoked[place] = revoker.disconnect(crowd[place], healthy.ports[place % NODES]) if place % 2 else \
@@ -237,7 +237,9 @@ def test_without_a_lease_every_request_reads_the_primary(healthy, revoker):
 
 
 def test_kafka_away(healthy, revoker):
-    """R7: Kafka makes it fast, the lease makes it true: without it a revoke is in force within the lease."""
+    """R7: wake-ups make it fast, the lease makes it true: without Kafka a revoke is in force within the lease, and most are sooner
+    than polls alone (every 100 ms, by three nodes) would have it, for the database notifies the nodes. Seen failing: without LISTEN
+    the median was 102 ms."""
     crowd = healthy.crowd(40)
     healthy.fanned_out()
     revoked = {}
@@ -254,6 +256,7 @@ def test_kafka_away(healthy, revoker):
     state_fact(f"revoke: Kafka away, {len(revoked)} revokes: {latencies(revoked)} (bound: the lease, {LEASE_S * 1000:.0f} ms); "
                f"{tries} requests after them, 0 accepted")
     assert max(took) <= LEASE_S * 1000
+    assert percentile(took, 0.5) < 60
 
 
 def test_postgres_away(healthy):

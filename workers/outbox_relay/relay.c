@@ -41,7 +41,7 @@ struct relay {
 	struct buf value;
 	char source[SOURCE_BYTES_MAX];
 	char topics[EVENT_TOPIC_COUNT][KAFKA_TOPIC_BYTES_MAX + 1];
-	bool listening;
+	uint64_t session; /* pg_session() in which the shards were claimed; 0: none */
 	int64_t claim_due_ns, depth_due_ns, busy_until_ns;
 	int64_t shards[SHARDS];
 	size_t shard_count;
@@ -75,7 +75,7 @@ static int64_t now_ns(const struct relay *relay)
 /* A new session has no locks and hears nothing yet. */
 static void lose_session(struct relay *relay)
 {
-	relay->listening = false;
+	relay->session = 0;
 	relay->shard_count = 0;
 	relay->claim_due_ns = 0;
 	relay->after = 0;
@@ -83,11 +83,13 @@ static void lose_session(struct relay *relay)
 
 static bool claim(struct relay *relay, struct err *err)
 {
+	if (pg_session(relay->pg) != relay->session)
+		lose_session(relay);
 	if (now_ns(relay) < relay->claim_due_ns)
 		return true;
-	if (!relay->listening && !pg_run(relay->pg, "listen watchpost_outbox", NULL, err))
+	if (relay->session == 0 && !pg_run(relay->pg, "listen watchpost_outbox", NULL, err))
 		return false;
-	relay->listening = true;
+	relay->session = pg_session(relay->pg);
 	struct pg_result *rows = pg_call(relay->pg, "select * from api.outbox_claim()", NULL, err);
 	if (rows == NULL)
 		return false;
@@ -295,6 +297,8 @@ static bool work(struct relay *relay, int *rest_ms, struct err *err)
 	struct pg_result *rows = read_rows(relay, &count, err);
 	if (rows == NULL)
 		return false;
+	if (pg_session(relay->pg) != relay->session)
+		count = 0; /* of shards that another relay may have by now */
 	if (count > 0) {
 		relay->busy_until_ns = now_ns(relay) + SECOND_NS;
 		send_rows(relay, count);
@@ -345,7 +349,7 @@ static void turn(struct relay *relay)
 	if (atomic_load_explicit(&relay->kafka_away, memory_order_relaxed))
 		nap(relay, OUTBOX_IDLE_MS);
 	else if (rest_ms > 0)
-		(void)pg_wait_notify(relay->pg, rest_ms);
+		(void)pg_wait_notify(relay->pg, -1, rest_ms);
 }
 
 /* --- the admin listener, on a thread of its own -------------------------------------------------------- */

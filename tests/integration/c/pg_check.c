@@ -356,17 +356,45 @@ static void test_unreachable_server(void **state)
 
 static void test_notify(void **state)
 {
-	/* The outbox relay sleeps on NOTIFY: it wakes at once, and not without one. */
+	/* Sleepers on NOTIFY wake at once, and not without one; so they do by their own descriptor, also without
+	 * Postgres. */
 	int64_t started_ms;
+	uint64_t session;
+	int ends[2];
 
 	(void)state;
 	assert_true(pg_run(pg, "listen wake", NULL, &err));
-	assert_false(pg_wait_notify(pg, 50));
+	assert_false(pg_wait_notify(pg, -1, 50));
 	assert_true(pg_script(other, "notify wake; notify wake", &err));
 	started_ms = support_now_ms();
-	assert_true(pg_wait_notify(pg, 5000));
+	assert_true(pg_wait_notify(pg, -1, 5000));
 	assert_in_range(support_now_ms() - started_ms, 0, 1000);
-	assert_false(pg_wait_notify(pg, 0));
+	assert_false(pg_wait_notify(pg, -1, 0));
+	/* One that came while a call was answered is not lost. */
+	assert_true(pg_script(other, "notify wake", &err));
+	assert_true(pg_run(pg, "select pg_sleep(0.1)", NULL, &err));
+	assert_true(pg_wait_notify(pg, -1, 0));
+	assert_int_equal(pipe(ends), 0);
+	assert_false(pg_wait_notify(pg, ends[0], 50));
+	assert_int_equal(write(ends[1], "x", 1), 1);
+	assert_true(pg_wait_notify(pg, ends[0], 5000));
+	/* The session's end is seen, and that another one began. */
+	session = pg_session(pg);
+	assert_true(pg_script(other,
+			      "select pg_terminate_backend(pid) from pg_stat_activity where query = "
+			      "'select pg_sleep(0.1)' and pid <> pg_backend_pid()",
+			      &err));
+	started_ms = support_now_ms();
+	while (pg_connected(pg) && support_now_ms() - started_ms < 5000)
+		(void)pg_wait_notify(pg, -1, 50);
+	assert_false(pg_connected(pg));
+	assert_true(pg_wait_notify(pg, ends[0], 5000));
+	assert_int_equal(read(ends[0], &(char){0}, 1), 1);
+	assert_false(pg_wait_notify(pg, ends[0], 50));
+	assert_true(pg_run(pg, "select 1", NULL, &err));
+	assert_int_equal(pg_session(pg), session + 1);
+	(void)close(ends[0]);
+	(void)close(ends[1]);
 }
 
 int main(void)
