@@ -265,6 +265,8 @@ static bool closed_while_idle(struct pg *pg)
 {
 	struct pollfd fd = {.fd = PQsocket(pg->conn), .events = POLLIN};
 
+	if (pg->ended)
+		return true;
 	if (poll(&fd, 1, 0) <= 0)
 		return false;
 	if (PQconsumeInput(pg->conn) != 1)

@@ -518,7 +518,7 @@ static int64_t wake_ns(const struct pg_pipe *pipe)
 	if (pipe->state == PIPE_CONNECTING)
 		return INT64_MAX;
 	if (pipe->broken)
-		return INT64_MIN;
+		return 0;
 	if (pipe->used > 0)
 		wake = dead_ns(pipe);
 	if (pipe->swept < pipe->used && slot_at(pipe, pipe->swept)->deadline_ns < wake)

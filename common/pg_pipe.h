@@ -87,7 +87,7 @@ struct pg_watch {
 	int fd;            /* -1: none now */
 	unsigned interest; /* PG_PIPE_READ and PG_PIPE_WRITE, or 0 */
 	uint64_t serial;   /* another one means another socket, even where the number is the same: register anew */
-	int64_t wake_ns;   /* on the clock's mono; call turn at the latest then. INT64_MAX: never */
+	int64_t wake_ns;   /* on the clock's mono; call turn at the latest then. 0: at once; INT64_MAX: never */
 };
 
 /* Does not connect yet; the first turn starts to. ERR_INVALID: settings are missing. */

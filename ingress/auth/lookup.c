@@ -155,12 +155,13 @@ static void on_deadline(struct timer *timer)
 void lookup_want(struct request *req)
 {
 	struct lookups *lookups = req->loop->lookups;
-	if (!auth_charge(req))
-		return;
+	/* An outage is not charged to the address. */
 	if (!store_up(req->loop->store)) {
 		auth_unavailable(req, "postgres_down");
 		return;
 	}
+	if (!auth_charge(req))
+		return;
 	if (lookups->waiting >= lookups->auth->waiting_max || req->auth.tries >= AUTH_TRIES_MAX) {
 		auth_unavailable(req, "lookups_full");
 		return;
@@ -216,7 +217,7 @@ static bool read_row(const struct pg_result *row, const uint8_t token_hash[SHA25
 static void fill(const struct lookup *lookup, const struct finding *finding)
 {
 	struct auth *auth = lookup->owner->auth;
-	if (!finding->known || !view_epoch_is(&auth->view, finding->epoch))
+	if (!finding->known || !view_takes_fills(&auth->view, finding->epoch))
 		return;
 	if (!cache_fill(auth->cache, &finding->caller, finding->number, lookup->generation))
 		TRACE(HTTP, "fill_thrown_away", F_I64("number", finding->number));
@@ -249,10 +250,14 @@ static void answered(struct store_ticket *ticket)
 	bool found = row != NULL && read_row(row, lookup->token_hash, &finding);
 	struct wait_list waiting = lookup->waiting;
 	assert(lookup->busy);
-	if (found)
+	bool disowned = found && view_disowns(&lookups->auth->view, finding.epoch);
+	if (found && !disowned)
 		fill(lookup, &finding);
 	else
-		LOG(WARN, "lookup_failed", F_TEXT("error", row != NULL ? "not a row" : ticket->pg.failure));
+		LOG(WARN, "lookup_failed",
+		    F_TEXT("error", disowned      ? "a server of another history"
+				    : row != NULL ? "not a row"
+						  : ticket->pg.failure));
 	/* The slot is free before those who waited go on: they may want it again. */
 	lookup->busy = false;
 	lookup->waiting = (struct wait_list){0};
@@ -262,7 +267,7 @@ static void answered(struct store_ticket *ticket)
 		struct request *req = waiting.first;
 		list_remove(req);
 		lookups->waiting--;
-		resolve(req, found ? &finding : NULL);
+		resolve(req, found && !disowned ? &finding : NULL);
 	}
 	pg_result_free(row);
 	while (lookups->queue.first != NULL && begin(lookups, lookups->queue.first))

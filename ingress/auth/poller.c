@@ -290,9 +290,10 @@ static int64_t turn(struct poller *poller)
 static void leave(struct poller *poller)
 {
 	struct err err;
-	write_uses(poller);
-	if (!poller->registered)
+	/* A database that is away is not waited for at the end. */
+	if (!poller->registered || !pg_connected(poller->pg))
 		return;
+	write_uses(poller);
 	pg_params_clear(poller->params);
 	pg_params_text(poller->params, poller->node_id);
 	if (!pg_run(poller->pg, "select api.node_leave($1)", poller->params, &err))

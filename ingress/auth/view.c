@@ -14,12 +14,21 @@ void view_close(struct view *view)
 	pthread_mutex_destroy(&view->lock);
 }
 
+/* Until an answer reaches its own clock nothing is filled in (R1). */
 static void set_epoch(struct view *view, const char *epoch)
 {
 	pthread_mutex_lock(&view->lock);
+	view->primed = false;
 	size_t len = strnlen(epoch, ACCESS_EPOCH_BYTES_MAX);
 	memcpy(view->epoch, epoch, len);
 	view->epoch[len] = '\0';
+	pthread_mutex_unlock(&view->lock);
+}
+
+static void set_primed(struct view *view)
+{
+	pthread_mutex_lock(&view->lock);
+	view->primed = true;
 	pthread_mutex_unlock(&view->lock);
 }
 
@@ -67,15 +76,25 @@ enum view_next view_take(struct view *view, const struct access_answer *answer, 
 		return VIEW_WAIT;
 	}
 	/* A limited answer vouches for nothing: changes of its snapshot are missing. */
-	if (view->applied == answer->clock)
+	if (view->applied == answer->clock) {
 		lease_extend(view->lease, t0_ns);
+		set_primed(view);
+	}
 	return answer->change_count > 0 ? VIEW_ASK : VIEW_WAIT;
 }
 
-bool view_epoch_is(struct view *view, struct bytes epoch)
+bool view_takes_fills(struct view *view, struct bytes epoch)
 {
 	pthread_mutex_lock(&view->lock);
-	bool same = bytes_equal_text(epoch, view->epoch);
+	bool takes = view->primed && bytes_equal_text(epoch, view->epoch);
 	pthread_mutex_unlock(&view->lock);
-	return same;
+	return takes;
+}
+
+bool view_disowns(struct view *view, struct bytes epoch)
+{
+	pthread_mutex_lock(&view->lock);
+	bool other = view->epoch[0] != '\0' && !bytes_equal_text(epoch, view->epoch);
+	pthread_mutex_unlock(&view->lock);
+	return other;
 }

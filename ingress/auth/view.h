@@ -2,7 +2,7 @@
  * What a node makes of the answers to its polls (R2): which changes it has applied, of which history, and what that
  * means for cache and lease. A machine without I/O: the poller feeds it, tests too.
  *
- * Owns: nothing of cache and lease. Thread: the poller's; view_epoch_is: any.
+ * Owns: nothing of cache and lease. Thread: the poller's; view_takes_fills, view_disowns: any.
  */
 #ifndef WATCHPOST_INGRESS_AUTH_VIEW_H
 #define WATCHPOST_INGRESS_AUTH_VIEW_H
@@ -28,6 +28,7 @@ struct view {
 	struct lease *lease;
 	int64_t applied;
 	char epoch[ACCESS_EPOCH_BYTES_MAX + 1]; /* written under lock */
+	bool primed;                            /* an answer was applied whole since the view began; under lock */
 	pthread_mutex_t lock;
 	uint64_t resets_total;
 };
@@ -44,7 +45,9 @@ void view_close(struct view *view);
 void view_begin(struct view *view, int64_t number, const char *epoch);
 /* t0_ns: read before the question was sent. */
 MUSTCHECK enum view_next view_take(struct view *view, const struct access_answer *answer, int64_t t0_ns);
-/* A fill belongs to the history that is in force. */
-MUSTCHECK bool view_epoch_is(struct view *view, struct bytes epoch);
+/* A fill is of the history that is in force, and not before the first poll was answered (R1). */
+MUSTCHECK bool view_takes_fills(struct view *view, struct bytes epoch);
+/* What a server of another history says decides nothing: it may be an old primary that goes on answering. */
+MUSTCHECK bool view_disowns(struct view *view, struct bytes epoch);
 
 #endif

@@ -19,7 +19,8 @@ enum {
 
 /* Two ways to Kafka. With few requests at a time a message that waits for company waits in vain; with many, it makes
  * produce requests twice as large, and these are what costs Kafka and us time (docs/performance.md). What one client
- * sends one after the other keeps its order: it has the answer to the first before it sends the second. */
+ * sends one after the other keeps its order: it has the answer to the first before it sends the second. (After a 503 it
+ * has none: what it sent may still land, behind what it sends next.) */
 enum lane_kind { LANE_DIRECT, LANE_GATHER, LANES };
 
 struct lane {
@@ -177,7 +178,10 @@ static struct kafka_producer *producer_now(struct publisher *publisher)
 		gathering = !gathering;
 		atomic_store_explicit(&publisher->gathering, gathering, memory_order_relaxed);
 	}
-	return publisher->lanes[gathering ? LANE_GATHER : LANE_DIRECT].producer;
+	/* One that is being rebuilt holds nobody up. */
+	struct kafka_producer *chosen = publisher->lanes[gathering ? LANE_GATHER : LANE_DIRECT].producer;
+	struct kafka_producer *other = publisher->lanes[gathering ? LANE_DIRECT : LANE_GATHER].producer;
+	return kafka_producer_up(chosen) || !kafka_producer_up(other) ? chosen : other;
 }
 
 /* W8 for a message that Kafka's client would not take: at once, nobody waits. */

@@ -79,9 +79,8 @@ static void watch(struct store *store)
 	if (wanted.wake_ns == INT64_MAX) {
 		(void)evtimer_del(&store->timer);
 	} else {
-		int64_t wait_us = (wanted.wake_ns - clock_mono_ns(loop_clock(store->loop))) / 1000 + 1;
-		if (wait_us < 0)
-			wait_us = 0;
+		int64_t now_ns = clock_mono_ns(loop_clock(store->loop));
+		int64_t wait_us = wanted.wake_ns > now_ns ? (wanted.wake_ns - now_ns) / 1000 + 1 : 0;
 		const struct timeval tv = {.tv_sec = wait_us / 1000000, .tv_usec = wait_us % 1000000};
 		(void)evtimer_add(&store->timer, &tv);
 	}

@@ -109,8 +109,11 @@ static int turn(struct watcher *watcher)
 	if (!well && !watcher->away)
 		LOG(WARN, "watcher_waits", F_ERR(&err));
 	watcher->away = !well;
-	if (!well)
+	if (!well) {
+		/* While nobody could look, nobody was silent: nodes are given their time anew. */
+		watcher->silence.count = 0;
 		return AWAY_MS;
+	}
 	if (watcher->eager > 0)
 		watcher->eager--;
 	return pending || watcher->eager > 0 ? PENDING_MS : IDLE_MS;

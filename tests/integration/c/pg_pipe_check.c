@@ -304,6 +304,34 @@ static void test_lost_connection(void **state)
 	assert_true(backend() != pid);
 }
 
+static void test_connection_lost_while_sending(void **state)
+{
+	/* A send that finds the connection broken leaves no socket to wait for: the next turn must be due at once, or
+	 * it never comes. Seen failing: it was due in the year 2318. */
+	struct pg_watch watch;
+	int64_t pid;
+	int queued = 0;
+
+	(void)state;
+	open_pipe((struct pg_pipe_options){.timeout_ms = 5000});
+	wait_up();
+	pid = backend();
+	pg_params_clear(params);
+	pg_params_i64(params, pid);
+	(void)support_number(other, "select pg_terminate_backend($1::int)::int", params);
+	support_sleep_ms(200); /* the farewell is there, and no turn has seen it */
+	while (queued < 10 && send_number(ECHO_NUMBER, queued, &tickets[queued]) == PG_SEND_QUEUED)
+		queued++;
+	assert_in_range(queued, 1, 9);
+	pg_pipe_watch(pipe_, &watch);
+	assert_in_range(watch.wake_ns, 0, support_now_ms() * 1000000);
+	wait_finished((size_t)queued);
+	for (int i = 0; i < queued; i++)
+		assert_failed(finished[i], ERR_UNAVAILABLE);
+	wait_up();
+	assert_true(backend() != pid);
+}
+
 static void test_silent_server(void **state)
 {
 	/* A server that stands still (SIGSTOP) ends nothing: the calls come back in time, and the connection is given
@@ -522,6 +550,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_large_calls_do_not_block, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_deadline, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lost_connection, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_connection_lost_while_sending, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_silent_server, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unreachable_server, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_other_environment_stays_down, setup, teardown),

@@ -355,6 +355,10 @@ static void many_requests_are_gathered(void **state)
 		publish_request(publisher, &requests[0], &(struct kafka_message){.partition = -1}, done);
 		assert_ptr_equal(sent_with, steps[i].gathers ? GATHER : DIRECT);
 	}
+	/* One that is down is passed over. */
+	down = DIRECT;
+	publish_request(publisher, &requests[1], &(struct kafka_message){.partition = -1}, done);
+	assert_ptr_equal(sent_with, GATHER);
 	publisher_stop(publisher, 0);
 }
 
