@@ -6,8 +6,7 @@
 
 enum {
 	SEPARATORS_MAX = 3, /* between two groups: ". ", " - " */
-	GROUPS_MAX = 40, /* of one chain that are remembered; 19 digits spelled out have 19, and as many go on behind */
-	IBAN_DIGITS_MAX = 32
+	GROUPS_MAX = 40 /* of one chain that are remembered; 19 digits spelled out have 19, and as many go on behind */
 };
 
 /* Digits that only separators part. Of more groups than fit the last half goes on. */
@@ -54,7 +53,34 @@ static bool is_behind_plus(struct bytes text, size_t at)
 	return at > 0 && text.data[at - 1] == '+';
 }
 
-/* The chain is the digits of an IBAN: two letters before it, and all of it modulo 97 is 1 (ISO 13616). */
+/* Countries and the characters of their IBANs (the registry of ISO 13616): without it one card number in 97 would be an
+ * IBAN behind any two letters. */
+static const struct {
+	char country[3];
+	uint8_t chars;
+} IBANS[] = {
+	{"AD", 24}, {"AE", 23}, {"AL", 28}, {"AT", 20}, {"AZ", 28}, {"BA", 20}, {"BE", 16}, {"BG", 22}, {"BH", 22},
+	{"BI", 27}, {"BR", 29}, {"BY", 28}, {"CH", 21}, {"CR", 22}, {"CY", 28}, {"CZ", 24}, {"DE", 22}, {"DJ", 27},
+	{"DK", 18}, {"DO", 28}, {"EE", 20}, {"EG", 29}, {"ES", 24}, {"FI", 18}, {"FK", 18}, {"FO", 18}, {"FR", 27},
+	{"GB", 22}, {"GE", 22}, {"GI", 23}, {"GL", 18}, {"GR", 27}, {"GT", 28}, {"HN", 28}, {"HR", 21}, {"HU", 28},
+	{"IE", 22}, {"IL", 23}, {"IQ", 23}, {"IS", 26}, {"IT", 27}, {"JO", 30}, {"KW", 30}, {"KZ", 20}, {"LB", 28},
+	{"LC", 32}, {"LI", 21}, {"LT", 20}, {"LU", 20}, {"LV", 21}, {"LY", 25}, {"MC", 27}, {"MD", 24}, {"ME", 22},
+	{"MK", 19}, {"MN", 20}, {"MR", 27}, {"MT", 31}, {"MU", 30}, {"NI", 28}, {"NL", 18}, {"NO", 15}, {"OM", 23},
+	{"PK", 24}, {"PL", 28}, {"PS", 29}, {"PT", 25}, {"QA", 29}, {"RO", 24}, {"RS", 22}, {"RU", 33}, {"SA", 24},
+	{"SC", 31}, {"SD", 18}, {"SE", 24}, {"SI", 19}, {"SK", 24}, {"SM", 27}, {"SO", 23}, {"ST", 25}, {"SV", 28},
+	{"TL", 23}, {"TN", 24}, {"TR", 26}, {"UA", 29}, {"VA", 22}, {"VG", 24}, {"XK", 20}, {"YE", 30},
+};
+
+/* 0: no country with IBANs. The letters' case is free. */
+static size_t iban_chars(const uint8_t *country)
+{
+	for (size_t i = 0; i < ARRAY_LEN(IBANS); i++)
+		if ((country[0] & ~0x20) == IBANS[i].country[0] && (country[1] & ~0x20) == IBANS[i].country[1])
+			return IBANS[i].chars;
+	return 0;
+}
+
+/* The chain is the digits of an IBAN: its country before it, as many as that has, and all of it modulo 97 is 1. */
 static bool is_iban(const struct chain *chain)
 {
 	size_t at = chain->start[0];
@@ -71,7 +97,7 @@ static bool is_iban(const struct chain *chain)
 			if (digits >= 2)
 				rest = (rest * 10 + text[chain->start[g] + i] - '0') % 97;
 	}
-	if (digits < 13 || digits > IBAN_DIGITS_MAX)
+	if (digits < 13 || 2 + digits != iban_chars(text + at - 2))
 		return false;
 	for (size_t i = 2; i > 0; i--)
 		rest = (rest * 100 + (text[at - i] | 0x20u) - 'a' + 10) % 97;
