@@ -97,7 +97,7 @@ static bool is_iban(const struct chain *chain)
 			if (digits >= 2)
 				rest = (rest * 10 + text[chain->start[g] + i] - '0') % 97;
 	}
-	if (digits < 13 || 2 + digits != iban_chars(text + at - 2))
+	if (2 + digits != iban_chars(text + at - 2))
 		return false;
 	for (size_t i = 2; i > 0; i--)
 		rest = (rest * 100 + (text[at - i] | 0x20u) - 'a' + 10) % 97;

@@ -218,39 +218,16 @@ static bool holds_jwt(const struct secret_scan *s, size_t at)
 	return head >= JWT_CHARS_MIN && stands_at(s, at + head, ".") && run(s, at + head + 1, is_word) >= JWT_CHARS_MIN;
 }
 
-#define PAIR(first, second) ((first) << 8 | (second))
-
-/* The first two letters of PREFIXES and of a JSON Web Token: nearly every word has others. */
-static bool may_be_prefixed(const char *word)
-{
-	switch (PAIR(word[0], word[1])) {
-	case PAIR('A', 'K'):
-	case PAIR('A', 'S'):
-	case PAIR('A', 'I'):
-	case PAIR('g', 'h'):
-	case PAIR('g', 'i'):
-	case PAIR('g', 'l'):
-	case PAIR('n', 'p'):
-	case PAIR('h', 'f'):
-	case PAIR('s', 'k'):
-	case PAIR('x', 'o'):
-	case PAIR('e', 'y'):
-		return true;
-	default:
-		return false;
-	}
-}
-
 /* `at` is where a word begins. */
 static bool holds_prefixed(const struct secret_scan *s, size_t at)
 {
-	if (s->len - at < 2 || !may_be_prefixed(s->text + at))
-		return false;
 	if (holds_jwt(s, at))
 		return true;
 	for (size_t i = 0; i < ARRAY_LEN(PREFIXES); i++) {
 		const struct prefix *prefix = &PREFIXES[i];
-		if (s->len - at < prefix->text.len || memcmp(s->text + at, prefix->text.data, prefix->text.len) != 0)
+		/* Nearly every word ends here, at its first letter. */
+		if ((uint8_t)s->text[at] != prefix->text.data[0] || s->len - at < prefix->text.len ||
+		    memcmp(s->text + at, prefix->text.data, prefix->text.len) != 0)
 			continue;
 		size_t chars = run(s, at + prefix->text.len, prefix->belongs);
 		if (chars >= prefix->chars_min && chars <= prefix->chars_max)
@@ -277,70 +254,49 @@ static bool holds_key(const struct secret_scan *s, size_t at)
 
 enum rule { KEY = 1, SCHEME = 2, NAME = 4, DASH = 8, PREFIX = 16 };
 
-/* The rule that a byte stops for: no secret goes without one of these (PREFIX: the first letters of PREFIXES, and 'e'
- * of a JSON Web Token) … */
-static const uint8_t STOPS[256] = {
-	['_'] = KEY,    [' '] = SCHEME, [':'] = NAME,   ['='] = NAME,   ['-'] = DASH,   ['A'] = PREFIX,
-	['e'] = PREFIX, ['g'] = PREFIX, ['h'] = PREFIX, ['n'] = PREFIX, ['s'] = PREFIX, ['x'] = PREFIX,
+/* PREFIX: the first letters of PREFIXES, and 'e' of a JSON Web Token. Behind these: the last letters of wp, whsec,
+ * live, test and secret; of basic and bearer; another dash; anything but a letter or a digit. A name is followed
+ * wherever it stands. */
+static const struct secret_stops STOPS = {
+	.at =
+		{
+			['_'] = KEY,
+			[' '] = SCHEME,
+			[':'] = NAME,
+			['='] = NAME,
+			['-'] = DASH,
+			['A'] = PREFIX,
+			['e'] = PREFIX,
+			['g'] = PREFIX,
+			['h'] = PREFIX,
+			['n'] = PREFIX,
+			['s'] = PREFIX,
+			['x'] = PREFIX,
+		},
+	.behind =
+		{
+			['p'] = KEY,
+			['P'] = KEY,
+			['e'] = KEY,
+			['E'] = KEY,
+			['t'] = KEY,
+			['T'] = KEY,
+			['c'] = KEY | SCHEME,
+			['C'] = KEY | SCHEME,
+			['r'] = SCHEME,
+			['R'] = SCHEME,
+			[0 ... ','] = PREFIX,
+			['-'] = DASH | PREFIX,
+			['.' ... '/'] = PREFIX,
+			[':' ... '@'] = PREFIX,
+			['[' ... '`'] = PREFIX,
+			['{' ... 255] = PREFIX,
+		},
 };
-
-/* … when it comes after one of these: the last letters of wp, whsec, live, test and secret; of basic and bearer;
- * another dash; anything but a letter or a digit. A name is followed wherever it stands. */
-static const uint8_t BEFORES[256] = {
-	[0 ... ','] = NAME | PREFIX,
-	['-'] = NAME | DASH | PREFIX,
-	['.' ... '/'] = NAME | PREFIX,
-	['0' ... '9'] = NAME,
-	[':' ... '@'] = NAME | PREFIX,
-	['A' ... 'B'] = NAME,
-	['C'] = KEY | NAME | SCHEME,
-	['D'] = NAME,
-	['E'] = KEY | NAME,
-	['F' ... 'O'] = NAME,
-	['P'] = KEY | NAME,
-	['Q'] = NAME,
-	['R'] = NAME | SCHEME,
-	['S'] = NAME,
-	['T'] = KEY | NAME,
-	['U' ... 'Z'] = NAME,
-	['[' ... '`'] = NAME | PREFIX,
-	['a' ... 'b'] = NAME,
-	['c'] = KEY | NAME | SCHEME,
-	['d'] = NAME,
-	['e'] = KEY | NAME,
-	['f' ... 'o'] = NAME,
-	['p'] = KEY | NAME,
-	['q'] = NAME,
-	['r'] = NAME | SCHEME,
-	['s'] = NAME,
-	['t'] = KEY | NAME,
-	['u' ... 'z'] = NAME,
-	['{' ... 255] = NAME | PREFIX,
-};
-
-/* `before` stands before `c`; before the first byte a blank. */
-static inline unsigned stops(char before, char c)
-{
-	return STOPS[(uint8_t)c] & BEFORES[(uint8_t)before];
-}
-
-/* The first place from `at` on, which is not 0, that a rule stops for; s->len when there is none. */
-static size_t next_stop(const struct secret_scan *s, size_t at)
-{
-	const char *text = s->text;
-
-	/* Four at a time: one branch instead of four. */
-	while (at + 4 <= s->len && (stops(text[at - 1], text[at]) | stops(text[at], text[at + 1]) |
-				    stops(text[at + 1], text[at + 2]) | stops(text[at + 2], text[at + 3])) == 0)
-		at += 4;
-	while (at < s->len && stops(text[at - 1], text[at]) == 0)
-		at++;
-	return at;
-}
 
 static bool holds_secret_at(const struct secret_scan *s, size_t at)
 {
-	switch ((enum rule)STOPS[(uint8_t)s->text[at]]) {
+	switch ((enum rule)STOPS.at[(uint8_t)s->text[at]]) {
 	case KEY:
 		return holds_key(s, at);
 	case SCHEME:
@@ -359,9 +315,7 @@ static bool holds_secret_at(const struct secret_scan *s, size_t at)
 
 static bool holds_secret(const struct secret_scan *s)
 {
-	if (s->len > 0 && stops(' ', s->text[0]) != 0 && holds_secret_at(s, 0))
-		return true;
-	for (size_t at = next_stop(s, 1); at < s->len; at = next_stop(s, at + 1))
+	for (size_t at = 0; (at = secret_stop_next(&STOPS, s->text, s->len, at, NAME)) < s->len; at++)
 		if (holds_secret_at(s, at))
 			return true;
 	return false;

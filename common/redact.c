@@ -26,21 +26,40 @@ enum { MARK_BYTES = sizeof(mark) - 1 };
 
 enum trigger { KEY = 1, SCHEME = 2, NAME = 4, DASH = 8, DIGIT = 16 };
 
-/* The rule that a byte stops for … */
-static const uint8_t triggers[256] = {
-	['_'] = KEY,   [' '] = SCHEME, [':'] = NAME,  ['='] = NAME,  ['-'] = DASH,
-	['0'] = DIGIT, ['1'] = DIGIT,  ['2'] = DIGIT, ['3'] = DIGIT, ['4'] = DIGIT,
-	['5'] = DIGIT, ['6'] = DIGIT,  ['7'] = DIGIT, ['8'] = DIGIT, ['9'] = DIGIT,
-};
-
-/* … when it comes after one of these (a digit: after anything): the last bytes of wp, whsec, live and
- * test; of basic and bearer; of cookie, authorization, stripe-signature, password, watchpost, v0 and
- * v1, or of their quotes. */
-static const uint8_t befores[256] = {
-	['p'] = KEY,        ['P'] = KEY,        ['c'] = KEY | SCHEME, ['C'] = KEY | SCHEME, ['e'] = KEY | NAME,
-	['E'] = KEY | NAME, ['t'] = KEY | NAME, ['T'] = KEY | NAME,   ['r'] = SCHEME,       ['R'] = SCHEME,
-	['n'] = NAME,       ['N'] = NAME,       ['d'] = NAME,         ['D'] = NAME,         ['0'] = NAME,
-	['1'] = NAME,       ['"'] = NAME,       ['-'] = DASH,
+/* Behind these: the last bytes of wp, whsec, live and test; of basic and bearer; of cookie, authorization,
+ * stripe-signature, password, watchpost, v0 and v1, or of their quotes. A digit where a card number may be: behind
+ * anything. */
+static const struct secret_stops STOPS = {
+	.at =
+		{
+			['_'] = KEY,
+			[' '] = SCHEME,
+			[':'] = NAME,
+			['='] = NAME,
+			['-'] = DASH,
+			['0' ... '9'] = DIGIT,
+		},
+	.behind =
+		{
+			['p'] = KEY,
+			['P'] = KEY,
+			['c'] = KEY | SCHEME,
+			['C'] = KEY | SCHEME,
+			['e'] = KEY | NAME,
+			['E'] = KEY | NAME,
+			['t'] = KEY | NAME,
+			['T'] = KEY | NAME,
+			['r'] = SCHEME,
+			['R'] = SCHEME,
+			['n'] = NAME,
+			['N'] = NAME,
+			['d'] = NAME,
+			['D'] = NAME,
+			['0'] = NAME,
+			['1'] = NAME,
+			['"'] = NAME,
+			['-'] = DASH,
+		},
 };
 
 /* --- card numbers -------------------------------------------------------------------------------- */
@@ -109,11 +128,11 @@ static bool may_hold_card(const char *text, size_t len)
 	for (size_t at = CARD_DIGITS_MIN - 1; at < len; at += CARD_DIGITS_MIN) {
 		size_t digits = 0;
 
-		if ((triggers[(uint8_t)text[at]] & (DIGIT | SCHEME | DASH)) == 0)
+		if ((STOPS.at[(uint8_t)text[at]] & (DIGIT | SCHEME | DASH)) == 0)
 			continue;
-		while (at > floor && (triggers[(uint8_t)text[at - 1]] & (DIGIT | SCHEME | DASH)) != 0)
+		while (at > floor && (STOPS.at[(uint8_t)text[at - 1]] & (DIGIT | SCHEME | DASH)) != 0)
 			at--;
-		for (; at < len && (triggers[(uint8_t)text[at]] & (DIGIT | SCHEME | DASH)) != 0; at++)
+		for (; at < len && (STOPS.at[(uint8_t)text[at]] & (DIGIT | SCHEME | DASH)) != 0; at++)
 			digits += is_digit(text[at]);
 		if (digits >= CARD_DIGITS_MIN)
 			return true;
@@ -126,7 +145,7 @@ static bool may_hold_card(const char *text, size_t len)
 
 static struct secret_span find_secret(const struct secret_scan *s, size_t at)
 {
-	switch (triggers[(uint8_t)s->text[at]]) {
+	switch (STOPS.at[(uint8_t)s->text[at]]) {
 	case DIGIT:
 		return card_number(s, at);
 	case KEY:
@@ -153,29 +172,6 @@ static size_t put_mark(char *out, size_t len)
 	return MARK_BYTES;
 }
 
-/* The rules that the byte at `at` stops for; 0 for nearly all. */
-static inline unsigned stops_at(const char *text, size_t at, unsigned always)
-{
-	return triggers[(uint8_t)text[at]] & (befores[(uint8_t)text[at - 1]] | always);
-}
-
-/* The next place from `at` on that a rule stops for; len when there is none. */
-static size_t next_trigger(const char *text, size_t len, size_t at, unsigned always)
-{
-	if (at == 0 && len > 0) {
-		if ((triggers[(uint8_t)text[0]] & always) != 0)
-			return 0;
-		at = 1;
-	}
-	/* Four at a time: one branch instead of four. */
-	while (at + 4 <= len && LIKELY((stops_at(text, at, always) | stops_at(text, at + 1, always) |
-					stops_at(text, at + 2, always) | stops_at(text, at + 3, always)) == 0))
-		at += 4;
-	while (at < len && stops_at(text, at, always) == 0)
-		at++;
-	return at;
-}
-
 size_t redact_text(char *text, size_t len)
 {
 	struct secret_scan scan = {.text = text, .len = len};
@@ -184,7 +180,7 @@ size_t redact_text(char *text, size_t len)
 	size_t out = 0;
 	size_t at = 0;
 
-	while ((at = next_trigger(text, len, at, always)) < len) {
+	while ((at = secret_stop_next(&STOPS, text, len, at, always)) < len) {
 		struct secret_span secret = find_secret(&scan, at);
 
 		if (secret.end == secret.start) {

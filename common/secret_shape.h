@@ -10,6 +10,7 @@
 #define WATCHPOST_COMMON_SECRET_SHAPE_H
 
 #include "common/bytes.h"
+#include "common/compiler.h"
 
 /* What is looked at. Nothing before `floor` counts: it was dealt with already. */
 struct secret_scan {
@@ -17,6 +18,38 @@ struct secret_scan {
 	size_t len;
 	size_t floor;
 };
+
+/* Where a text is worth a rule's look. Every kind of secret has a byte that it cannot do without, behind one of few
+ * others: each rule is a bit, set for the former in `at` and for the latter in `behind`. */
+struct secret_stops {
+	uint8_t at[256];
+	uint8_t behind[256];
+};
+
+static inline unsigned secret_stop(const struct secret_stops *stops, const char *text, size_t at, unsigned always)
+{
+	return stops->at[(uint8_t)text[at]] & (stops->behind[(uint8_t)text[at - 1]] | always);
+}
+
+/* The next place from `at` on that a rule stops for; len when there is none. Rules in `always` stop behind anything.
+ * Before the first byte stands nothing: as good as a blank. */
+static inline size_t secret_stop_next(const struct secret_stops *stops, const char *text, size_t len, size_t at,
+				      unsigned always)
+{
+	if (at == 0 && len > 0) {
+		if ((stops->at[(uint8_t)text[0]] & (stops->behind[' '] | always)) != 0)
+			return 0;
+		at = 1;
+	}
+	/* Four at a time: one branch instead of four. */
+	while (at + 4 <= len &&
+	       LIKELY((secret_stop(stops, text, at, always) | secret_stop(stops, text, at + 1, always) |
+		       secret_stop(stops, text, at + 2, always) | secret_stop(stops, text, at + 3, always)) == 0))
+		at += 4;
+	while (at < len && secret_stop(stops, text, at, always) == 0)
+		at++;
+	return at;
+}
 
 /* The bytes of a secret; none when start is end. */
 struct secret_span {
