@@ -6,10 +6,10 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "common/free_text.h"
 #include "ingress/agent/report.h"
+#include "tests/bench/micro.h"
 
 enum { ROUNDS = 9, TIMES = 20000 };
 static const int64_t NOW_MS = 1769000000000;
@@ -23,23 +23,15 @@ static const char REPORT[] = "{\"type\":\"purchase.completed\",\"id\":\"order-20
 			     "\"occurred_at\":\"2026-01-21T12:00:00Z\",\"amount\":23980,\"currency\":\"eur\","
 			     "\"text\":\"" TEXT "\"}";
 
-static int64_t cpu_ns(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 static double ns_of(void (*step)(void))
 {
 	double least = 1e18;
 
 	for (int round = 0; round < ROUNDS; round++) {
-		int64_t began = cpu_ns();
+		int64_t began = micro_cpu_ns();
 		for (int i = 0; i < TIMES; i++)
 			step();
-		double each = (double)(cpu_ns() - began) / TIMES;
+		double each = (double)(micro_cpu_ns() - began) / TIMES;
 		least = each < least ? each : least;
 	}
 	return least;

@@ -7,21 +7,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "common/token.h"
 #include "ingress/auth/cache.h"
 #include "ingress/auth/lease.h"
+#include "tests/bench/micro.h"
 
 enum { ROUNDS = 9, TIMES = 20000, ACCOUNTS = 100000, TOKENS = 1000000 };
 static const char TEXT[] = "wp_ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-
-static int64_t cpu_ns(void)
-{
-	struct timespec now;
-	(void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
 
 static long resident_kib(void)
 {
@@ -52,13 +45,13 @@ static double hash_ns(void)
 	uint8_t hash[SHA256_BYTES];
 	double least = 1e18;
 	for (int round = 0; round < ROUNDS; round++) {
-		int64_t began = cpu_ns();
+		int64_t began = micro_cpu_ns();
 		for (int i = 0; i < TIMES; i++) {
 			if (!token_shape(bytes_of(TEXT)))
 				abort();
 			token_hash(bytes_of(TEXT), hash);
 		}
-		double each = (double)(cpu_ns() - began) / TIMES;
+		double each = (double)(micro_cpu_ns() - began) / TIMES;
 		least = each < least ? each : least;
 	}
 	return least;
@@ -73,14 +66,14 @@ static double check_ns(struct cache *cache, struct lease *lease, unsigned tokens
 	for (int i = 0; i < TIMES; i++)
 		somebody((unsigned)((uint64_t)i * 7919 % tokens), &wanted[i]);
 	for (int round = 0; round < ROUNDS; round++) {
-		int64_t began = cpu_ns();
+		int64_t began = micro_cpu_ns();
 		for (int i = 0; i < TIMES; i++) {
 			lease_extend(lease, clock_mono_ns(clock_system()));
 			if (!lease_valid(lease, clock_system()) ||
 			    !cache_find(cache, wanted[i].token_hash, 1, &found, NULL))
 				abort();
 		}
-		double each = (double)(cpu_ns() - began) / TIMES;
+		double each = (double)(micro_cpu_ns() - began) / TIMES;
 		least = each < least ? each : least;
 	}
 	return least;

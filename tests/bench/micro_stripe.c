@@ -6,23 +6,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "common/digest.h"
 #include "ingress/stripe/event.h"
 #include "ingress/stripe/signature.h"
+#include "tests/bench/micro.h"
 
 enum { ROUNDS = 9, TIMES = 20000, FILE_BYTES_MAX = 65536 };
 static const char SECRET[] = "whsec_micro";
 static const int64_t NOW_S = 1769000000;
-
-static int64_t cpu_ns(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
 
 static struct bytes file_read(const char *path)
 {
@@ -98,10 +90,10 @@ static void measure(const char *name, void (*step)(struct work *), struct work *
 	int64_t least_ns = INT64_MAX;
 
 	for (int round = 0; round < ROUNDS; round++) {
-		int64_t start_ns = cpu_ns();
+		int64_t start_ns = micro_cpu_ns();
 		for (int i = 0; i < TIMES; i++)
 			step(work);
-		int64_t spent_ns = (cpu_ns() - start_ns) / TIMES;
+		int64_t spent_ns = (micro_cpu_ns() - start_ns) / TIMES;
 		least_ns = spent_ns < least_ns ? spent_ns : least_ns;
 	}
 	printf("%-24s %6lld ns\n", name, (long long)least_ns);

@@ -1,15 +1,14 @@
 """What a benchmark stands on: a folder, a secret, a certificate, a real Kafka broker with a topic of four partitions, and
 for agents a real PostgreSQL that knows them."""
 
-import base64
 import hashlib
 import os
-import secrets
 import subprocess
 
 import confluent_kafka.admin
 
 from servers import ROOT, free_port
+from agents_fixture import new_token, ulid
 from postgres_fixture import PostgresCluster
 
 KAFKA = ROOT / "ops/dev/kafka/kafka.sh"
@@ -50,11 +49,6 @@ class Setting:
         return ["--secret-file", str(self.secret_file), "--pool", "8192", "--customers", "1000"]
 
 
-def new_id(prefix):
-    """As the product makes them: a prefix and 26 characters of Crockford's base32."""
-    return prefix + "_" + "0" + "".join(secrets.choice("0123456789ABCDEFGHJKMNPQRSTVWXYZ") for _ in range(25))
-
-
 class AgentSetting(Setting):
     """For agents' events: `agents` accounts with one connected agent each, their tokens in a file."""
 
@@ -84,12 +78,12 @@ class AgentSetting(Setting):
         super().__exit__()
 
     def connect_agents(self):
-        tokens = ["wp_" + base64.b32encode(os.urandom(20)).decode() for _ in range(self.agents)]
+        tokens = [new_token() for _ in range(self.agents)]
         self.tokens_file.write_text("\n".join(tokens) + "\n", encoding="ascii")
         self.tokens_file.chmod(0o600)
         with self.postgres.connect("watchpost_ctl") as connection, connection.cursor() as cursor:
             for token in tokens:
-                account, agent = new_id("acct"), new_id("agent")
+                account, agent = "acct_" + ulid(), "agent_" + ulid()
                 cursor.execute("select api.account_create(%s, 'bench')", (account,))
                 cursor.execute("select api.agent_connect(%s, %s, 'bench', null, %s, %s)",
                                (agent, account, hashlib.sha256(token.encode()).digest(), token[:8]))
