@@ -248,7 +248,7 @@ def test_one_broker_of_three_killed():
         kafka.make_topic("kept", 4)
         producing = subprocess.Popen([PROGRAM, "produce", kafka.bootstrap, "kept", str(count)], stdout=subprocess.PIPE,
                                      stderr=subprocess.PIPE, text=True)
-        wait_until(lambda: sum(kafka.high_watermarks("kept").values()) > 1000, "messages to flow")
+        wait_until(lambda: min(kafka.high_watermarks("kept").values()) > 0, "messages in every partition")
         kafka.kill9(2)
         for partition in range(4):  # the library goes on asking a leader that is gone; we do not
             assert int(run(kafka, "admin", "watermarks", "kept", partition)[1]) > 0
