@@ -17,6 +17,9 @@ import servers  # noqa: E402
 from report import markdown  # noqa: E402
 
 LOAD = servers.PROGRAMS / "watchpost-load"
+KAFKA_ALONE = servers.PROGRAMS.parent / "bench/kafka_alone"
+KAFKA = "kafka alone"
+KAFKA_WARM_UP_S = 10
 PEERS = ("go-franz", "node-fastify", "evhttp")
 PER_SECOND_MIN, P99_MAX = 1.4, 1.0  # of the best peer's
 
@@ -35,12 +38,23 @@ def load(server, setting, connections, seconds, cpus=None):
     return report
 
 
+def kafka_alone(setting, seconds, cpus=None):
+    """Kafka's own answer, one message at a time, seen from where the server runs; as load() reports."""
+    pin = ["taskset", "-c", cpus] if cpus else []
+    out = subprocess.run([*pin, str(KAFKA_ALONE), setting.brokers, setting.topic, str(seconds)], capture_output=True,
+                         text=True, check=True).stdout
+    return {**json.loads(out), "bad": 0}
+
+
 def measure(kinds, setting, options):
-    """{(server, connections): [report …]}; every server is started afresh in each round and warmed up first."""
+    """{(server, connections): [report …]}; every server is started afresh in each round and warmed up first. Each round
+    begins with another server, and Kafka is warm before the first: its compiler takes a while."""
     results = {}
     server_cpus, load_cpus = ("0", "1") if options.split else (None, None)
+    kafka_alone(setting, KAFKA_WARM_UP_S)
     for round_number in range(options.rounds):
-        for kind in kinds:
+        turn = round_number % len(kinds)
+        for kind in kinds[turn:] + kinds[:turn]:
             server = kind(setting, loops=1 if options.split else 2)
             server.start(server_cpus)
             try:
@@ -53,6 +67,8 @@ def measure(kinds, setting, options):
                           f"{report['bad']} bad", file=sys.stderr, flush=True)
             finally:
                 server.stop()
+        if 1 in options.connections:
+            results.setdefault((KAFKA, 1), []).append(kafka_alone(setting, options.seconds, server_cpus))
     return results
 
 
@@ -62,9 +78,10 @@ def table(results, kinds, connections_list):
              "| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"]
     for connections in connections_list:
         ours = medians(results[(kinds[0].name, connections)])
-        for kind in kinds:
-            row = medians(results[(kind.name, connections)])
-            lines.append(f"| {connections} | {kind.name} | {row['cpu_us']:.1f} | {row['per_second']:.0f} | {row['p50_us']:.0f} "
+        names = [kind.name for kind in kinds] + [KAFKA] * ((KAFKA, connections) in results)
+        for name in names:
+            row = medians(results[(name, connections)])
+            lines.append(f"| {connections} | {name} | {row['cpu_us']:.1f} | {row['per_second']:.0f} | {row['p50_us']:.0f} "
                          f"| {row['p99_us']:.0f} | {row['bad']:.0f} | {ours['cpu_us'] / row['cpu_us']:.2f} "
                          f"| {ours['per_second'] / row['per_second']:.2f} |")
     return "\n".join(lines)
@@ -92,8 +109,17 @@ def verdict(results, connections_list, cpu_max):
         per_second.append(judged(gain, f"≥ {PER_SECOND_MIN}", gain >= PER_SECOND_MIN))
         share = ours["p99_us"] / min(peer["p99_us"] for peer in theirs)
         p99.append(judged(share, f"≤ {P99_MAX}", share <= P99_MAX))
-    rows += [["requests/s ÷ the best peer's", *per_second], ["p99 ÷ the best peer's", *p99]]
+    rows += [["requests/s ÷ the best peer's", *per_second], ["p99 ÷ the best peer's", *p99],
+             ["requests/s ÷ what HTTP and Kafka alone allow", *(reach(results, n) for n in connections_list)]]
     return markdown(["target", *(f"{n} connections" for n in connections_list)], rows)
+
+
+def reach(results, connections):
+    """A client with one connection waits for HTTP, then for Kafka: nobody who answers after Kafka has gets far beyond 1."""
+    if (KAFKA, connections) not in results:
+        return ""
+    ours, nginx, kafka = (medians(results[(name, connections)])["per_second"] for name in ("watchpost", "nginx", KAFKA))
+    return f"{ours * (1 / nginx + 1 / kafka):.3g}"
 
 
 def medians(reports):
