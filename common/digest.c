@@ -126,27 +126,25 @@ void hex_encode(const uint8_t *data, size_t len, char *out)
 	out[2 * len] = '\0';
 }
 
-/* -1 for what is no lower-case hex digit. */
-static int hex_value(uint8_t c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return -1;
-}
+/* 1 + the value of each lower-case hex digit, 0 for every other byte: what is in a signature cannot be foreseen, so
+ * comparisons would be mispredicted once a digit. */
+static const uint8_t HEX_VALUES[256] = {
+	['0'] = 1, ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,  ['6'] = 7,  ['7'] = 8,
+	['8'] = 9, ['9'] = 10, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
+};
 
 bool hex_decode(struct bytes text, uint8_t *out, size_t len)
 {
+	bool valid = true;
+
 	if (text.len != 2 * len)
 		return false;
 	for (size_t i = 0; i < len; i++) {
-		int high = hex_value(text.data[2 * i]);
-		int low = hex_value(text.data[2 * i + 1]);
+		unsigned high = HEX_VALUES[text.data[2 * i]];
+		unsigned low = HEX_VALUES[text.data[2 * i + 1]];
 
-		if (high < 0 || low < 0)
-			return false;
-		out[i] = (uint8_t)(high << 4 | low);
+		valid &= high > 0 && low > 0;
+		out[i] = (uint8_t)((high - 1) << 4 | (low - 1));
 	}
-	return true;
+	return valid;
 }

@@ -121,7 +121,7 @@
 #define AUTH_USES_MAX          4096 /* uses noted between two writes, of one node; more are noted a minute later */
 #define AUTH_USES_MS           10000
 #define STORE_TIMEOUT_MS       2000 /* one call of Postgres by the ingress; D6 wants decisions within 1 s */
-#define STORE_WAITING_MAX      1024 /* calls under way of one loop */
+#define STORE_WAITING_MAX      1024 /* calls under way on one connection of a loop */
 
 /* Kafka */
 #define KAFKA_BROKERS_BYTES_MAX 1024

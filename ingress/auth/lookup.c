@@ -156,7 +156,7 @@ void lookup_want(struct request *req)
 {
 	struct lookups *lookups = req->loop->lookups;
 	/* An outage is not charged to the address. */
-	if (!store_up(req->loop->store)) {
+	if (!store_up(req->loop->store, STORE_AGENT_LOOKUP)) {
 		auth_unavailable(req, "postgres_down");
 		return;
 	}

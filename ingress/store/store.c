@@ -20,8 +20,17 @@ static const struct pg_statement STATEMENTS[] = {
 };
 _Static_assert(ARRAY_LEN(STATEMENTS) == STORE_CALL_COUNT, "every call has its statement");
 
-struct store {
-	struct loop *loop;
+/* Postgres answers a connection's calls in order: one that waits, for a lock or for the synchronous standby, holds up
+ * all behind it. So what changes something goes its own way. */
+enum line_kind { LINE_ASK, LINE_CHANGE, LINES };
+
+static enum line_kind line_of(enum store_call call)
+{
+	return call == STORE_AGENT_DISCONNECT ? LINE_CHANGE : LINE_ASK;
+}
+
+struct line {
+	struct store *store;
 	struct pg_pipe *pipe;
 	struct event socket;
 	bool watching; /* `socket` is added */
@@ -31,7 +40,12 @@ struct store {
 	atomic_bool was_up;
 };
 
-static void turn(struct store *store, unsigned ready);
+struct store {
+	struct loop *loop;
+	struct line lines[LINES];
+};
+
+static void turn(struct line *line, unsigned ready);
 
 static void hand_out(struct pg_ticket *list)
 {
@@ -57,103 +71,130 @@ static void on_timer(evutil_socket_t fd, short what, void *cookie)
 }
 
 /* Registers what the pipe waits for now; most turns change nothing. */
-static void watch(struct store *store)
+static void watch(struct line *line)
 {
+	struct loop *loop = line->store->loop;
 	struct pg_watch wanted;
-	pg_pipe_watch(store->pipe, &wanted);
-	bool same = store->watching && wanted.fd >= 0 && wanted.serial == store->serial &&
-		    wanted.interest == store->interest;
+	pg_pipe_watch(line->pipe, &wanted);
+	bool same =
+		line->watching && wanted.fd >= 0 && wanted.serial == line->serial && wanted.interest == line->interest;
 	if (!same) {
-		if (store->watching)
-			(void)event_del(&store->socket);
-		store->watching = false;
+		if (line->watching)
+			(void)event_del(&line->socket);
+		line->watching = false;
 		short what = (short)(EV_PERSIST | ((wanted.interest & PG_PIPE_READ) != 0 ? EV_READ : 0) |
 				     ((wanted.interest & PG_PIPE_WRITE) != 0 ? EV_WRITE : 0));
 		if (wanted.fd >= 0 && wanted.interest != 0)
-			store->watching = event_assign(&store->socket, store->loop->base, wanted.fd, what, on_socket,
-						       store) == 0 &&
-					  event_add(&store->socket, NULL) == 0;
-		store->serial = wanted.serial;
-		store->interest = wanted.interest;
+			line->watching =
+				event_assign(&line->socket, loop->base, wanted.fd, what, on_socket, line) == 0 &&
+				event_add(&line->socket, NULL) == 0;
+		line->serial = wanted.serial;
+		line->interest = wanted.interest;
 	}
 	if (wanted.wake_ns == INT64_MAX) {
-		(void)evtimer_del(&store->timer);
+		(void)evtimer_del(&line->timer);
 	} else {
-		int64_t now_ns = clock_mono_ns(loop_clock(store->loop));
+		int64_t now_ns = clock_mono_ns(loop_clock(loop));
 		int64_t wait_us = wanted.wake_ns > now_ns ? (wanted.wake_ns - now_ns) / 1000 + 1 : 0;
 		const struct timeval tv = {.tv_sec = wait_us / 1000000, .tv_usec = wait_us % 1000000};
-		(void)evtimer_add(&store->timer, &tv);
+		(void)evtimer_add(&line->timer, &tv);
 	}
-	atomic_store_explicit(&store->was_up, pg_pipe_up(store->pipe), memory_order_relaxed);
+	atomic_store_explicit(&line->was_up, pg_pipe_up(line->pipe), memory_order_relaxed);
 }
 
-static void turn(struct store *store, unsigned ready)
+static void turn(struct line *line, unsigned ready)
 {
-	hand_out(pg_pipe_turn(store->pipe, ready));
-	watch(store);
+	hand_out(pg_pipe_turn(line->pipe, ready));
+	watch(line);
+}
+
+static bool line_open(struct line *line, struct store *store, struct err *err)
+{
+	struct loop *loop = store->loop;
+	line->store = store;
+	line->pipe = pg_pipe_open(&(struct pg_pipe_options){.config = loop->settings->config,
+							    .program = "watchpost-ingress",
+							    .clock = loop_clock(loop),
+							    .statements = STATEMENTS,
+							    .statement_count = ARRAY_LEN(STATEMENTS),
+							    .waiting_max = STORE_WAITING_MAX,
+							    .timeout_ms = STORE_TIMEOUT_MS},
+				  err);
+	if (line->pipe == NULL)
+		return false;
+	if (evtimer_assign(&line->timer, loop->base, on_timer, line) != 0)
+		return err_set(err, ERR_INTERNAL, "libevent could not make a timer");
+	return true;
 }
 
 struct store *store_open(struct loop *loop, struct err *err)
 {
 	struct store *store = calloc(1, sizeof(*store));
 	if (store == NULL) {
-		(void)err_set(err, ERR_FULL, "no memory for a loop's connection to Postgres");
+		(void)err_set(err, ERR_FULL, "no memory for a loop's connections to Postgres");
 		return NULL;
 	}
 	store->loop = loop;
-	store->pipe = pg_pipe_open(&(struct pg_pipe_options){.config = loop->settings->config,
-							     .program = "watchpost-ingress",
-							     .clock = loop_clock(loop),
-							     .statements = STATEMENTS,
-							     .statement_count = ARRAY_LEN(STATEMENTS),
-							     .waiting_max = STORE_WAITING_MAX,
-							     .timeout_ms = STORE_TIMEOUT_MS},
-				   err);
-	if (store->pipe == NULL || evtimer_assign(&store->timer, loop->base, on_timer, store) != 0) {
-		store_close(store);
-		return NULL;
+	for (size_t i = 0; i < LINES; i++) {
+		if (!line_open(&store->lines[i], store, err)) {
+			store_close(store);
+			return NULL;
+		}
 	}
 	/* The first turn starts to connect. */
-	turn(store, 0);
+	for (size_t i = 0; i < LINES; i++)
+		turn(&store->lines[i], 0);
 	return store;
+}
+
+static void line_close(struct line *line)
+{
+	if (line->watching)
+		(void)event_del(&line->socket);
+	if (event_initialized(&line->timer))
+		(void)evtimer_del(&line->timer);
+	if (line->pipe != NULL)
+		hand_out(pg_pipe_close(line->pipe));
 }
 
 void store_close(struct store *store)
 {
 	if (store == NULL)
 		return;
-	if (store->watching)
-		(void)event_del(&store->socket);
-	if (event_initialized(&store->timer))
-		(void)evtimer_del(&store->timer);
-	hand_out(pg_pipe_close(store->pipe));
+	for (size_t i = 0; i < LINES; i++)
+		line_close(&store->lines[i]);
 	free(store);
 }
 
 void store_reload(struct store *store, const struct config *config)
 {
 	struct err err;
-	if (!pg_pipe_set_config(store->pipe, config, &err))
-		LOG(ERROR, "reload_refused", F_ERR(&err));
+	for (size_t i = 0; i < LINES; i++)
+		if (!pg_pipe_set_config(store->lines[i].pipe, config, &err))
+			LOG(ERROR, "reload_refused", F_ERR(&err));
 }
 
-bool store_up(const struct store *store)
+bool store_up(const struct store *store, enum store_call call)
 {
-	return pg_pipe_up(store->pipe);
+	return pg_pipe_up(store->lines[line_of(call)].pipe);
 }
 
 bool store_was_up(const struct store *store)
 {
-	return atomic_load_explicit(&store->was_up, memory_order_relaxed);
+	for (size_t i = 0; i < LINES; i++)
+		if (!atomic_load_explicit(&store->lines[i].was_up, memory_order_relaxed))
+			return false;
+	return true;
 }
 
 bool store_send(struct store *store, enum store_call call, const struct pg_params *params, struct store_ticket *ticket)
 {
 	assert(call < STORE_CALL_COUNT && ticket->done != NULL);
-	enum pg_send_result result = pg_pipe_send(store->pipe, call, params, &ticket->pg);
+	struct line *line = &store->lines[line_of(call)];
+	enum pg_send_result result = pg_pipe_send(line->pipe, call, params, &ticket->pg);
 	if (result == PG_SEND_REFUSED)
 		LOG(ERROR, "store_refused", F_TEXT("call", STATEMENTS[call].name), F_TEXT("error", ticket->pg.failure));
-	watch(store);
+	watch(line);
 	return result == PG_SEND_QUEUED;
 }
 

@@ -1,6 +1,7 @@
 /*
- * W7 through Postgres: one pipelined connection of each loop (common/pg_pipe.h), and the one table of what the ingress
- * calls. Nothing here waits.
+ * W7 through Postgres: two pipelined connections of each loop (common/pg_pipe.h), one that asks and one that changes,
+ * and the one table of what the ingress calls. Nothing here waits. Calls of one connection are answered in order, and
+ * those of both at the same time: who needs the answer to a change sends what builds on it afterwards.
  *
  * A request calls one function and is answered after its commit: store_request. Who has no request (look-ups of tokens)
  * sends tickets of its own: store_send.
@@ -38,9 +39,9 @@ void store_close(struct store *store);
 /* After a reload. */
 void store_reload(struct store *store, const struct config *config);
 
-/* Connected, and every statement prepared. */
-bool store_up(const struct store *store);
-/* Any thread: the same, as it was at the loop's last turn with it. */
+/* What this call goes through is connected, and its statement prepared. */
+bool store_up(const struct store *store, enum store_call call);
+/* Any thread: all is, as it was at the loop's last turn with it. */
 bool store_was_up(const struct store *store);
 
 /* False: not sent (no connection, too much under way); `done` is not called. */

@@ -16,14 +16,7 @@
 
 #include "common/compiler.h"
 
-enum {
-	WARM_UP = 500,
-	SAMPLES_MAX = 1000000,
-	PARTITIONS = 4,
-	MESSAGE_BYTES = 600,
-	POLL_MS = 1000,
-	ANSWER_S_MAX = 10
-};
+enum { WARM_UP = 500, SAMPLES_MAX = 1000000, PARTITIONS = 4, MESSAGE_BYTES = 600, POLL_MS = 1000, ANSWER_S_MAX = 10 };
 
 static double seconds_of(clockid_t clock)
 {
