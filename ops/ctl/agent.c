@@ -9,30 +9,20 @@
 #include "common/token.h"
 #include "ops/ctl/commands.h"
 #include "ops/ctl/in_force.h"
+#include "ops/ctl/rows.h"
 
 enum { PARAMETERS_MAX = 6, LINE_BYTES_MAX = 128, TRIES = 5 };
 
-#define TIME(COLUMN) "to_char(" COLUMN " at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')"
 #define AGENT_COLUMNS                                                                                                  \
-	"agent_id, account_id, name, machine, token_prefix, state, " TIME("created_at") ", " TIME(                     \
-		"last_used_at") ", " TIME("revoked_at")
+	"agent_id, account_id, name, machine, token_prefix, state, " ROWS_TIME("created_at") ", " ROWS_TIME(           \
+		"last_used_at") ", " ROWS_TIME("revoked_at")
 
-static const struct table_column columns[] = {
+static const struct table_column COLUMNS[] = {
 	{"agent_id", TABLE_TEXT},   {"account_id", TABLE_TEXT},   {"name", TABLE_TEXT},
 	{"machine", TABLE_TEXT},    {"token_prefix", TABLE_TEXT}, {"state", TABLE_TEXT},
 	{"created_at", TABLE_TEXT}, {"last_used_at", TABLE_TEXT}, {"revoked_at", TABLE_TEXT},
 };
-
-static bool out_of_memory(struct err *err)
-{
-	return err_set(err, ERR_FULL, "no memory for the command");
-}
-
-static bool check_account(const char *id, struct err *err)
-{
-	return id_valid(bytes_of(id), "acct") ||
-	       err_set(err, ERR_INVALID, "an account's id is acct_ and 26 characters, as `account list` shows it");
-}
+static const struct rows AGENTS = {COLUMNS, ARRAY_LEN(COLUMNS)};
 
 static bool check_agent(const char *id, struct err *err)
 {
@@ -89,29 +79,21 @@ static bool store_agent(struct ctl *ctl, const struct pg_params *params, struct 
 
 static bool print_agent(struct ctl *ctl, const char *id, struct err *err)
 {
-	struct pg *pg = ctl_pg(ctl, err);
-	struct pg_params *params = pg_params_new(PARAMETERS_MAX);
-	struct pg_result *row = NULL;
+	struct pg_params *params = rows_params(PARAMETERS_MAX, err);
 	if (params == NULL)
-		return out_of_memory(err);
-	pg_params_text(params, id);
-	if (pg != NULL)
-		row = pg_call(pg, "select " AGENT_COLUMNS " from api.agent_show($1)", params, err);
-	pg_params_free(params);
-	if (row == NULL)
 		return false;
-	struct table *table = table_new(columns, ARRAY_LEN(columns));
-	table_result(table, row);
-	pg_result_free(row);
-	return ctl_print(ctl, table, TABLE_RECORD, err);
+	pg_params_text(params, id);
+	bool ok = rows_show(ctl, &AGENTS, "select " AGENT_COLUMNS " from api.agent_show($1)", params, err);
+	pg_params_free(params);
+	return ok;
 }
 
 static bool connect_agent(struct ctl *ctl, const struct secret *token, const char *id, struct err *err)
 {
 	uint8_t hash[SHA256_BYTES];
-	struct pg_params *params = pg_params_new(PARAMETERS_MAX);
+	struct pg_params *params = rows_params(PARAMETERS_MAX, err);
 	if (params == NULL)
-		return out_of_memory(err);
+		return false;
 	token_hash(secret_bytes(token), hash);
 	pg_params_text(params, id);
 	pg_params_text(params, ctl_value(ctl, "account"));
@@ -132,7 +114,7 @@ bool agent_connect_run(struct ctl *ctl, struct err *err)
 	int fd = -1;
 	if (ctl_value(ctl, "account") == NULL || ctl_value(ctl, "name") == NULL)
 		return err_set(err, ERR_INVALID, "--account and --name are needed");
-	if (!check_account(ctl_value(ctl, "account"), err) || !open_out(ctl, &fd, err))
+	if (!rows_account_id(ctl_value(ctl, "account"), err) || !open_out(ctl, &fd, err))
 		return false;
 	id_new("agent", clock_system(), id);
 	token_new(&token);
@@ -157,49 +139,13 @@ bool agent_show_run(struct ctl *ctl, struct err *err)
 	return check_agent(id, err) && print_agent(ctl, id, err);
 }
 
-/* One page after `after`; *rows is how many came, and `after` their last id. */
-static bool list_page(struct ctl *ctl, struct pg_params *params, char after[ID_TEXT_BYTES], struct table *table,
-		      int *rows, struct err *err)
-{
-	struct pg *pg = ctl_pg(ctl, err);
-	if (pg == NULL)
-		return false;
-	pg_params_clear(params);
-	pg_params_text(params, ctl_value(ctl, "account"));
-	pg_params_text(params, after[0] != '\0' ? after : NULL);
-	pg_params_i64(params, CTL_PAGE_ROWS);
-	struct pg_result *result =
-		pg_call(pg, "select " AGENT_COLUMNS " from api.agent_list($1, $2, $3::integer)", params, err);
-	if (result == NULL)
-		return false;
-	table_result(table, result);
-	*rows = pg_rows(result);
-	if (*rows > 0) {
-		struct bytes last = pg_get(result, *rows - 1, 0);
-		assert(last.len < ID_TEXT_BYTES);
-		memcpy(after, last.data, last.len + 1); /* libpq ends values with a NUL */
-	}
-	pg_result_free(result);
-	return true;
-}
-
 bool agent_list_run(struct ctl *ctl, struct err *err)
 {
-	char after[ID_TEXT_BYTES] = "";
 	const char *account = ctl_value(ctl, "account");
-	int rows = CTL_PAGE_ROWS;
-	if (account != NULL && !check_account(account, err))
+	if (account != NULL && !rows_account_id(account, err))
 		return false;
-	struct pg_params *params = pg_params_new(PARAMETERS_MAX);
-	struct table *table = table_new(columns, ARRAY_LEN(columns));
-	bool ok = params != NULL && table != NULL ? true : out_of_memory(err);
-	while (ok && rows == CTL_PAGE_ROWS)
-		ok = list_page(ctl, params, after, table, &rows, err);
-	pg_params_free(params);
-	if (ok)
-		return ctl_print(ctl, table, TABLE_LIST, err);
-	table_free(table);
-	return false;
+	return rows_list(ctl, &AGENTS, "select " AGENT_COLUMNS " from api.agent_list($3, $1, $2::integer)", &account, 1,
+			 err);
 }
 
 /* --- revoke, pause, resume (R4, R5) ------------------------------------------------------------------ */
@@ -209,9 +155,9 @@ static bool change(struct ctl *ctl, const char *sql, const char *id, const char 
 	const char *reason;
 	if (!in_force_reason(ctl, &reason, err))
 		return false;
-	struct pg_params *params = pg_params_new(PARAMETERS_MAX);
+	struct pg_params *params = rows_params(PARAMETERS_MAX, err);
 	if (params == NULL)
-		return out_of_memory(err);
+		return false;
 	pg_params_text(params, id);
 	pg_params_text(params, what);
 	pg_params_text(params, reason);
@@ -231,7 +177,7 @@ static bool change_chosen(struct ctl *ctl, const char *what, struct err *err)
 	if ((id != NULL) == all)
 		return err_set(err, ERR_INVALID, "either an agent's id, or --account ACCOUNT --all");
 	if (all)
-		return check_account(account, err) &&
+		return rows_account_id(account, err) &&
 		       change(ctl, "select number, changed from api.account_agents_change($1, $2, $3)", account, what,
 			      err);
 	return check_agent(id, err) &&
@@ -262,9 +208,9 @@ static bool revoke_token(struct ctl *ctl, struct err *err)
 		return false;
 	token_hash(secret_bytes(&token), hash);
 	secret_wipe(&token);
-	struct pg_params *params = pg_params_new(PARAMETERS_MAX);
+	struct pg_params *params = rows_params(PARAMETERS_MAX, err);
 	if (params == NULL)
-		return out_of_memory(err);
+		return false;
 	pg_params_bytea(params, bytes_make(hash, sizeof(hash)));
 	pg_params_text(params, reason);
 	bool done = in_force_change_and_show(ctl, "select number, changed from api.token_revoke($1, $2)", params,

@@ -3,6 +3,7 @@
 
 #include "common/id.h"
 #include "ops/ctl/commands.h"
+#include "ops/ctl/rows.h"
 
 bool node_list_run(struct ctl *ctl, struct err *err)
 {
@@ -10,21 +11,11 @@ bool node_list_run(struct ctl *ctl, struct err *err)
 						      {"started_at", TABLE_TEXT},   {"applied_seq", TABLE_NUMBER},
 						      {"last_poll_at", TABLE_TEXT}, {"drain", TABLE_BOOL},
 						      {"behind", TABLE_NUMBER}};
-	struct pg *pg = ctl_pg(ctl, err);
-	struct pg_result *rows =
-		pg == NULL ? NULL
-			   : pg_call(pg,
-				     "select node_id, name, to_char(started_at at time zone 'UTC', "
-				     "'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), applied_seq, to_char(last_poll_at at time "
-				     "zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), drain, behind from "
-				     "api.node_list()",
-				     NULL, err);
-	if (rows == NULL)
-		return false;
-	struct table *table = table_new(COLUMNS, ARRAY_LEN(COLUMNS));
-	table_result(table, rows);
-	pg_result_free(rows);
-	return ctl_print(ctl, table, TABLE_LIST, err);
+	static const struct rows NODES = {COLUMNS, ARRAY_LEN(COLUMNS)};
+	return rows_show_all(ctl, &NODES,
+			     "select node_id, name, " ROWS_TIME("started_at") ", applied_seq, " ROWS_TIME(
+				     "last_poll_at") ", drain, behind from api.node_list()",
+			     NULL, err);
 }
 
 bool node_drain_run(struct ctl *ctl, struct err *err)
@@ -34,13 +25,11 @@ bool node_drain_run(struct ctl *ctl, struct err *err)
 	if (!id_valid(bytes_of(id), "node"))
 		return err_set(err, ERR_INVALID, "a node's id is node_ and 26 characters, as `node list` shows it");
 	struct pg *pg = ctl_pg(ctl, err);
-	struct pg_params *params = pg_params_new(1);
-	bool done = false;
+	struct pg_params *params = pg != NULL ? rows_params(1, err) : NULL;
 	if (params == NULL)
-		return err_set(err, ERR_FULL, "no memory for the command");
+		return false;
 	pg_params_text(params, id);
-	if (pg != NULL)
-		done = pg_run(pg, "select api.node_drain($1)", params, err);
+	bool done = pg_run(pg, "select api.node_drain($1)", params, err);
 	pg_params_free(params);
 	if (done)
 		ctl_note(ctl, "%s stops accepting at its next poll, answers what is under way, and ends", id);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "ops/ctl/commands.h"
+#include "ops/ctl/rows.h"
 
 enum { ASK_MS = 10000 };
 
@@ -48,9 +49,9 @@ bool offset_rows_take(struct pg *pg, struct kafka_admin *admin, const char *work
 		return err_set(err, ERR_FULL, "no memory for the offsets");
 	pg_params_text(params, worker);
 	result = pg_call(pg,
-			 "select worker, cluster_id, topic, partition, next_offset, "
-			 "to_char(updated_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"') "
-			 "from api.offset_list($1, null)",
+			 "select worker, cluster_id, topic, partition, next_offset, " ROWS_TIME(
+				 "updated_at") " "
+					       "from api.offset_list($1, null)",
 			 params, err);
 	pg_params_free(params);
 	if (result == NULL)

@@ -12,6 +12,7 @@ import confluent_kafka
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integration"))
 
+from fixture import Fixture  # noqa: E402
 from kafka_fixture import KafkaCluster  # noqa: E402
 from postgres_fixture import BUILD, PostgresCluster, wait_until  # noqa: E402
 
@@ -49,26 +50,17 @@ def pin(processes, cpus):
         subprocess.run(["taskset", "-a", "-p", "-c", cpus, str(process)], check=False, capture_output=True)
 
 
-class Pipeline:
+class Pipeline(Fixture):
     """`place` decides which cores the servers run on; `run` times workers from their start to lag 0."""
 
     def __init__(self):
         self.kafka = self.postgres = self.connection = None
-        try:
+        with self.beginning():
             self.postgres = PostgresCluster(**POSTGRES)
             self.postgres.migrate()
             self.connection = self.postgres.connect()
             self.kafka = KafkaCluster(profile="bench")
             self.kafka.make_topics()
-        except BaseException:
-            self.close()
-            raise
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
 
     def close(self):
         if self.connection is not None:

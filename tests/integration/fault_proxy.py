@@ -23,6 +23,8 @@ import subprocess
 import sys
 import threading
 
+from fixture import Fixture
+
 CHUNK_BYTES = 65536
 WAITING_MAX = 1024  # chunks of one direction; then the sender is not read any more, as a full network would do
 HOST = b"127.0.0.1"
@@ -186,19 +188,13 @@ class Server:
             print(json.dumps(await self.obey(**json.loads(line))), flush=True)
 
 
-class FaultProxy:
+class FaultProxy(Fixture):
     """The proxy as a test holds it. Thread: any."""
 
     def __init__(self):
         self.lock = threading.Lock()
         self.process = subprocess.Popen([sys.executable, pathlib.Path(__file__)], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, text=True)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
 
     def close(self):
         """Legal twice."""

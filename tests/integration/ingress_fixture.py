@@ -26,6 +26,7 @@ import time
 import urllib.error
 import urllib.request
 
+from fixture import Fixture
 from postgres_fixture import BUILD, free_port, wait_until
 
 PROGRAM = BUILD / "bin/watchpost-ingress"
@@ -63,7 +64,7 @@ def event(suffix, kind="customer.subscription.updated", livemode=False, **fields
         **fields}).encode()
 
 
-class Ingress:
+class Ingress(Fixture):
     """One process. settings: more flags, as {"publish_timeout_ms": 500}; values are made text."""
 
     def __init__(self, kafka_settings, secrets=(SECRET,), **settings):
@@ -77,17 +78,8 @@ class Ingress:
         self.command = [str(PROGRAM), *kafka_settings]
         for name, value in settings.items():
             self.command += [f"--{name.replace('_', '-')}", str(value)]
-        try:
+        with self.beginning():
             self.start()
-        except BaseException:
-            self.close()
-            raise
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
 
     def write_secret(self, n, secret):
         path = self.folder / f"secret{n}"

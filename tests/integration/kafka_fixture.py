@@ -26,6 +26,7 @@ import time
 import confluent_kafka
 import confluent_kafka.admin
 
+from fixture import Fixture
 from postgres_fixture import ROOT, alive, free_port, wait_until
 
 SCRIPT = ROOT / "ops/dev/kafka/kafka.sh"
@@ -50,7 +51,7 @@ def run_script(*words, profile="dev"):
     return done.stdout
 
 
-class KafkaCluster:
+class KafkaCluster(Fixture):
     """One broker or three, numbered from 1. profile="bench" for measurements."""
 
     def __init__(self, brokers=1, profile="dev"):
@@ -60,17 +61,8 @@ class KafkaCluster:
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="watchpost-kafka-"))
         ports = free_ports(2 * brokers)
         self.ports, self.controller_ports = ports[:brokers], ports[brokers:]
-        try:
+        with self.beginning():
             self.start_all()
-        except BaseException:
-            self.close()
-            raise
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
 
     def close(self):
         """Ends every broker, without ceremony, and removes everything; legal twice."""

@@ -25,6 +25,8 @@ import time
 
 import psycopg2
 
+from fixture import Fixture
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "ops/dev/postgres.sh"
 BUILD = pathlib.Path(os.environ.get("WATCHPOST_BUILD", ROOT / "build"))
@@ -43,7 +45,7 @@ def free_port():
             return s.getsockname()[1]
 
 
-class PostgresCluster:
+class PostgresCluster(Fixture):
     """One cluster with its database `watchpost`. `fsync=False` for tests that crash nothing."""
 
     def __init__(self, fsync=True, environment="development", **server_settings):
@@ -52,17 +54,8 @@ class PostgresCluster:
         self.environment = environment
         self.start_arguments = ([] if fsync else ["--no-fsync"]) + [f"{k}={v}" for k, v in server_settings.items()]
         self.paused = []
-        try:
+        with self.beginning():
             self.start()
-        except BaseException:
-            self.close()
-            raise
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
 
     def close(self):
         """Stops the server and removes everything; legal twice."""

@@ -29,6 +29,7 @@ import tempfile
 import threading
 import time
 
+from fixture import Fixture
 from kafka_fixture import KafkaCluster
 from postgres_fixture import BUILD, ROOT, PostgresCluster, free_port, wait_until
 from workers_fixture import PREFIX, Worker
@@ -179,7 +180,7 @@ class Load:
                 for serial in range(self.round_events)}
 
 
-class System:
+class System(Fixture):
     """Kafka (one broker, or three with replication 3 and min.insync.replicas 2), PostgreSQL and the programs."""
 
     def __init__(self, brokers=1, partitions=4, fsync=False, tls=False, start=True, ingress=None, workers=None,
@@ -193,19 +194,10 @@ class System:
         self.programs = []
         self.ingress_settings = ingress or {}
         self.worker_settings = workers or {}
-        try:
+        with self.beginning():
             self.prepare(brokers, fsync)
             if start:
                 self.start_programs()
-        except BaseException:
-            self.close()
-            raise
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
 
     def close(self):
         """Ends everything, whatever state it is in; legal twice."""

@@ -23,6 +23,7 @@ import urllib.request
 import confluent_kafka
 import msgpack
 
+from fixture import Fixture
 from kafka_fixture import KafkaCluster
 from postgres_fixture import BUILD, PostgresCluster, free_port, wait_until
 
@@ -94,27 +95,18 @@ class Worker:
         return total
 
 
-class WorkerSystem:
+class WorkerSystem(Fixture):
     """PostgreSQL with the schema, and one Kafka broker with the topics."""
 
     def __init__(self, partitions=4, **server_settings):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="watchpost-workers-"))
         self.postgres = self.broker = None
-        try:
+        with self.beginning():
             self.postgres = PostgresCluster(fsync=False, **server_settings)
             self.postgres.migrate()
             self.broker = KafkaCluster()
             self.broker.make_topics(partitions=partitions)
-        except BaseException:
-            self.close()
-            raise
         self.sent = 0
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
 
     def close(self):
         for part in (self.broker, self.postgres):
