@@ -23,9 +23,9 @@ static const struct table_column list_columns[] = {
 _Static_assert(ARRAY_LEN(list_columns) == DEAD_LETTER_COLUMNS, "one for each column of a row");
 
 static const char rows_sql[] =
-	"select worker, topic, partition, record_offset, event_type, event_id, reason, error_class, attempts, " ROWS_TIME(
-		"failed_at") ", redrives, cluster_id "
-			     "from api.dead_letter_list($1, $2, $3::integer)";
+	"select worker, topic, partition, record_offset, event_type, event_id, reason, "
+	"error_class, attempts, " ROWS_TIME("failed_at") ", redrives, cluster_id "
+							 "from api.dead_letter_list($1, $2, $3::integer)";
 
 struct pg_result *dead_letter_rows(struct ctl *ctl, int64_t limit, struct err *err)
 {
