@@ -111,6 +111,10 @@ static const struct command_flag audit_verify_flags[] = {
 	{0},
 };
 
+static const struct command_flag stripe_reconcile_flags[] = {
+	{"dry-run", NULL, "say what would be, and change nothing"},
+	{0},
+};
 static const struct command_flag stripe_send_flags[] = {
 	{"url", "URL", "where the ingress is, https://host:port; $WATCHPOST_URL when not given"},
 	{"ca", "FILE",
@@ -357,6 +361,17 @@ const struct command commands_table[] = {
 		    "checked. Fails when an answer is not 200.",
 	 .flags = stripe_send_flags,
 	 .run = stripe_send_run},
+	{.words = "stripe reconcile",
+	 .arguments = "",
+	 .summary = "take over what Stripe's API says of every subscription",
+	 .details =
+		 "Asks Stripe for all subscriptions, 100 at a time and at most stripe_api_rate_per_s times a second, "
+		 "and brings what is kept up to date: for subscriptions from before the webhook was set up, or after "
+		 "webhooks were lost. Shows each that was not the same as here. A subscription about which an event "
+		 "comes meanwhile is left alone, and an end that was told here stands. Accounts' states follow. Needs "
+		 "stripe_api_key_file. Try it with --dry-run first; doing it twice does no harm.",
+	 .flags = stripe_reconcile_flags,
+	 .run = stripe_reconcile_run},
 	{.words = "version",
 	 .arguments = "",
 	 .summary = "show the version",

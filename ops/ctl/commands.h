@@ -50,8 +50,9 @@ MUSTCHECK bool dead_letter_redrive_run(struct ctl *ctl, struct err *err);
 MUSTCHECK bool audit_replay_run(struct ctl *ctl, struct err *err);
 MUSTCHECK bool audit_verify_run(struct ctl *ctl, struct err *err);
 
-/* stripe_send.c */
+/* stripe_send.c, stripe_reconcile.c */
 MUSTCHECK bool stripe_send_run(struct ctl *ctl, struct err *err);
+MUSTCHECK bool stripe_reconcile_run(struct ctl *ctl, struct err *err);
 
 /* about.c */
 MUSTCHECK bool version_run(struct ctl *ctl, struct err *err);

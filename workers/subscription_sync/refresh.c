@@ -10,9 +10,9 @@
 
 #include "common/log.h"
 #include "common/pg.h"
-#include "common/stripe_api.h"
+#include "common/stripe_refresh.h"
 
-enum { PARAMS_MAX = 16, ROWS_MAX = 20, LEASE_S = 60, FIRST_PAUSE_S = 2, LAST_PAUSE_S = 3600, DENIED_PAUSE_S = 300 };
+enum { PARAMS_MAX = 4, ROWS_MAX = 20, LEASE_S = 60, FIRST_PAUSE_S = 2, LAST_PAUSE_S = 3600, DENIED_PAUSE_S = 300 };
 
 struct refresh {
 	pthread_t thread;
@@ -36,48 +36,13 @@ static bool cancelled(const struct refresh *refresh)
 	return atomic_load_explicit(&refresh->cancel, memory_order_relaxed);
 }
 
-static void one_i64(struct pg_params *params, enum pg_array_kind kind, int64_t value)
+static bool write_answer(struct refresh *refresh, const struct stripe_answer *answer, struct err *err)
 {
-	pg_params_array_begin(params, kind);
-	pg_params_array_i64(params, value);
-	pg_params_array_end(params);
-}
-
-static void one_text(struct pg_params *params, const char *value)
-{
-	pg_params_array_begin(params, PG_ARRAY_TEXT);
-	pg_params_array_bytes(params, bytes_of(value));
-	pg_params_array_end(params);
-}
-
-static bool write_answer(struct refresh *refresh, const struct stripe_subscription *s, int64_t version, struct err *err)
-{
-	struct pg_params *params = refresh->params;
-	pg_params_clear(params);
-	one_text(params, s->id);
-	one_i64(params, PG_ARRAY_I64, version);
-	one_text(params, s->customer);
-	one_text(params, subscription_status_name(s->status));
-	if (s->period_end_s != 0) {
-		one_i64(params, PG_ARRAY_I64, s->period_end_s);
-	} else {
-		pg_params_array_begin(params, PG_ARRAY_I64);
-		pg_params_array_null(params);
-		pg_params_array_end(params);
-	}
-	one_i64(params, PG_ARRAY_BOOL, s->cancel_at_period_end);
-	one_i64(params, PG_ARRAY_BOOL, s->livemode);
-	one_i64(params, PG_ARRAY_I64, s->created_s);
-	pg_params_bool(params, refresh->config->require_subscription);
-	pg_params_i64(params, refresh->config->past_due_grace_h);
-	struct pg_result *rows = pg_call(
-		refresh->pg,
-		"select outcome from api.subscription_refresh_write($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::integer, "
-		"false)",
-		params, err);
+	struct pg_result *rows = stripe_refresh_write(refresh->pg, refresh->config, answer, 1, false, err);
 	if (rows == NULL)
 		return false;
-	LOG(INFO, "subscription_refreshed", F_TEXT("subscription", s->id), F_BYTES("outcome", pg_get(rows, 0, 0)));
+	LOG(INFO, "subscription_refreshed", F_TEXT("subscription", answer->subscription.id),
+	    F_BYTES("outcome", pg_get(rows, 0, 1)));
 	pg_result_free(rows);
 	return true;
 }
@@ -108,14 +73,14 @@ static bool is_away(const struct err *err)
 
 static bool refresh_row(struct refresh *refresh, const struct pg_result *rows, int row, struct err *err)
 {
-	struct stripe_subscription answer;
+	struct stripe_answer answer;
 	struct err why;
-	int64_t version = 0, failures = 0;
+	int64_t failures = 0;
 	const char *id = pg_get_text(rows, row, 0);
-	if (!pg_get_i64(rows, row, 1, &version) || !pg_get_i64(rows, row, 2, &failures))
+	if (!pg_get_i64(rows, row, 1, &answer.version) || !pg_get_i64(rows, row, 2, &failures))
 		return err_set(err, ERR_INTERNAL, "a row to refresh is not whole");
-	if (stripe_api_subscription(refresh->api, id, &answer, &why)) {
-		if (write_answer(refresh, &answer, version, &why))
+	if (stripe_api_subscription(refresh->api, id, &answer.subscription, &why)) {
+		if (write_answer(refresh, &answer, &why))
 			return true;
 		if (is_away(&why)) {
 			*err = why;
@@ -124,7 +89,7 @@ static bool refresh_row(struct refresh *refresh, const struct pg_result *rows, i
 	}
 	if (cancelled(refresh))
 		return true; /* its lease runs out */
-	return write_failure(refresh, id, version, failures, &why, err);
+	return write_failure(refresh, id, answer.version, failures, &why, err);
 }
 
 /* All that is due, a few rows at a time. */
