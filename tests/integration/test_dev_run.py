@@ -62,10 +62,11 @@ class System:
         return done.stdout
 
     def start_in_foreground(self):
-        """run.sh in a process group of its own, as a terminal would; returns when var/dev.env is there."""
-        self.foreground = subprocess.Popen([ROOT / "ops/dev/run.sh"], env=self.environment(), cwd=ROOT, text=True,
-                                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                           start_new_session=True)
+        """run.sh in a process group of its own, as a terminal would, which SIGINT reaches even where the tests themselves were
+        started in the background; returns when var/dev.env is there."""
+        self.foreground = subprocess.Popen(["env", "--default-signal=INT", ROOT / "ops/dev/run.sh"], env=self.environment(),
+                                           cwd=ROOT, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                           stderr=subprocess.STDOUT, start_new_session=True)
         end = time.monotonic() + START_S_MAX
         while not (self.var / "dev.env").exists():
             assert self.foreground.poll() is None, self.foreground.communicate()[0]
