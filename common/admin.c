@@ -33,6 +33,7 @@ struct admin {
 	int port;
 	int listen_fd;
 	int stop_fd;
+	bool resting; /* without descriptors or memory nobody is accepted for one round */
 	pthread_t thread;
 	struct client clients[ADMIN_CONNECTIONS_MAX];
 };
@@ -263,8 +264,11 @@ static void drop(struct client *client)
 static void accept_client(struct admin *admin)
 {
 	int fd = accept4(admin->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	if (fd < 0)
+	if (fd < 0) {
+		/* The client still waits, and poll would say so at once. */
+		admin->resting = errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
 		return;
+	}
 	for (size_t i = 0; i < ADMIN_CONNECTIONS_MAX; i++) {
 		struct client *client = &admin->clients[i];
 		if (client->fd >= 0)
@@ -316,10 +320,10 @@ enum { AT_STOP, AT_LISTEN, AT_CLIENTS, AT_COUNT = AT_CLIENTS + ADMIN_CONNECTIONS
 static void fill_set(const struct admin *admin, struct pollfd *set)
 {
 	set[AT_STOP] = (struct pollfd){.fd = admin->stop_fd, .events = POLLIN};
-	set[AT_LISTEN] = (struct pollfd){.fd = admin->listen_fd, .events = POLLIN};
+	/* poll() passes over a negative descriptor. */
+	set[AT_LISTEN] = (struct pollfd){.fd = admin->resting ? -1 : admin->listen_fd, .events = POLLIN};
 	for (size_t i = 0; i < ADMIN_CONNECTIONS_MAX; i++) {
 		const struct client *client = &admin->clients[i];
-		/* poll() passes over a negative descriptor. */
 		set[AT_CLIENTS + i] =
 			(struct pollfd){.fd = client->fd, .events = client->answer.len > 0 ? POLLOUT : POLLIN};
 	}
@@ -347,8 +351,9 @@ static void *run(void *cookie)
 	struct pollfd set[AT_COUNT];
 	for (;;) {
 		fill_set(admin, set);
-		if (poll(set, AT_COUNT, 1000) < 0 && errno != EINTR)
+		if (poll(set, AT_COUNT, admin->resting ? ACCEPT_PAUSE_MS : 1000) < 0 && errno != EINTR)
 			break;
+		admin->resting = false;
 		if (set[AT_STOP].revents != 0)
 			break;
 		serve_clients(admin, set);

@@ -42,20 +42,24 @@
 #define JSON_DEPTH_MAX 64 /* Stripe's deepest fixture has 11 */
 
 /* HTTP (ingress/net) */
-#define HTTP_HEAD_BYTES_MAX            16384 /* request line and headers together; nginx: 4 × 8 KiB */
-#define HTTP_HEADERS_MAX               64
-#define HTTP_TARGET_BYTES_MAX          2048
-#define HTTP_CHUNK_LINE_BYTES_MAX      256 /* size, extensions and CRLF of one chunk */
-#define HTTP_TRAILER_BYTES_MAX         4096
-#define HTTP_RESPONSE_HEAD_BYTES_MAX   2048
-#define PROXY_HEADER_BYTES_MAX         2048    /* 16 + addresses + TLVs; the text asks for 536 and more */
-#define NET_BLOCKS_MAX                 64      /* trusted balancers */
-#define CONNECTION_BLOCK_BYTES         8192    /* a read or write buffer: a 3 KiB webhook with its head, twice over */
-#define CONNECTION_BLOCKS_KEPT_MAX     256     /* spare blocks of one loop: × 8 KiB = 2 MiB */
+#define HTTP_HEAD_BYTES_MAX          16384 /* request line and headers together; nginx: 4 × 8 KiB */
+#define HTTP_HEADERS_MAX             64
+#define HTTP_TARGET_BYTES_MAX        2048
+#define HTTP_CHUNK_LINE_BYTES_MAX    256 /* size, extensions and CRLF of one chunk */
+#define HTTP_TRAILER_BYTES_MAX       4096
+#define HTTP_RESPONSE_HEAD_BYTES_MAX 2048
+#define PROXY_HEADER_BYTES_MAX       2048 /* 16 + addresses + TLVs; the text asks for 536 and more */
+#define NET_BLOCKS_MAX               64   /* trusted balancers */
+#define CONNECTION_BLOCK_BYTES       8192 /* a read or write buffer: a 3 KiB webhook with its head, twice over */
+#define CONNECTION_BLOCKS_KEPT_MAX   256  /* spare blocks of one loop: × 8 KiB = 2 MiB */
+#define LOOP_LARGE_BYTES_MAX                                                                                           \
+	268435456 /* buffers of one loop that outgrew their block, as bodies arrive; past it 503. 256 bodies of 512    \
+		     KiB at once (each in 1 MiB, for buffers double), or 8 of 16 MiB */
 #define CONNECTION_OUT_BYTES_MAX       65536   /* answers gathered for one connection before its pipeline pauses */
 #define CONNECTION_READS_PER_TURN      16      /* then the other connections of the loop have their turn */
 #define CONNECTION_LINGER_BYTES_MAX    1048576 /* read and thrown away behind a refusal, so that it arrives */
 #define CONNECTION_LINGER_MS           2000
+#define CONNECTION_DRAIN_HEAD_MS       1000 /* in a drain: for the first head of a connection that was just accepted */
 #define ACCEPTS_PER_TURN               64
 #define LISTEN_BACKLOG                 4096
 #define ACCEPT_PAUSE_MS                100   /* without descriptors or memory: instead of trying in a circle */

@@ -227,9 +227,11 @@ static bool reload_log(const struct config *config, struct err *err)
 	uint32_t topics;
 	if (!log_level_parse(config->log_level, &level) || !log_topics_parse(config->log_trace, &topics))
 		return err_set(err, ERR_INVALID, "log_level or log_trace is not known");
+	if (!log_reopen(err))
+		return false;
 	log_set_level(level);
 	log_set_topics(topics);
-	return log_reopen(err);
+	return true;
 }
 
 /* All or nothing: a fault leaves the settings as they were. */

@@ -180,7 +180,7 @@ static void end_drain(struct loop *loop)
 {
 	for (struct connection *conn = loop->connections.first; conn != NULL; conn = connection_next(conn)) {
 		struct request *req = connection_request(conn);
-		if (req != NULL && (req->state == REQUEST_WAITING || req->state == REQUEST_AUTH))
+		if (req != NULL && !request_reading(req))
 			request_fail(req, &(struct problem){.status = 503,
 							    .code = "unavailable",
 							    .reason = "shutting_down",
@@ -243,10 +243,16 @@ static void set_timer(struct loop *loop)
 
 static void free_dead(struct loop *loop)
 {
-	while (loop->dead != NULL) {
-		struct connection *conn = loop->dead->conn;
-		loop->dead = loop->dead->next;
-		connection_free(conn);
+	struct loop_link *link = loop->dead;
+	loop->dead = NULL;
+	while (link != NULL) {
+		struct loop_link *next = link->next;
+		/* One that was touched and then closed stands in the next turn's list, and stays until that is over. */
+		if (connection_touched(link->conn))
+			loop_bury_connection(loop, link);
+		else
+			connection_free(link->conn);
+		link = next;
 	}
 	while (loop->dead_requests != NULL) {
 		struct request *req = loop->dead_requests;

@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "ingress/auth/auth.h"
+#include "ingress/counters.h"
 #include "ingress/loop_private.h"
 #include "ingress/problem.h"
 #include "ingress/rate.h"
@@ -40,6 +41,7 @@ void receive(struct connection *conn)
 				return;
 			req = request_new(connection_loop(conn), conn);
 			if (req == NULL) {
+				counter_add(COUNTER_CONNECTIONS_REFUSED, COUNTER_REFUSED_MEMORY);
 				connection_close(conn);
 				return;
 			}
@@ -64,6 +66,14 @@ size_t receive_input_bytes_max(const struct request *req)
 void receive_timeout(struct request *req)
 {
 	refuse(req, 408, req->state == REQUEST_HEAD ? "head_timeout" : "body_timeout");
+}
+
+void receive_no_room(struct request *req)
+{
+	request_fail(
+		req,
+		&(struct problem){
+			.status = 503, .code = "unavailable", .reason = "memory", .retry_after_s = 1, .close = true});
 }
 
 /* W2. */

@@ -17,5 +17,7 @@ size_t receive_input_bytes_max(const struct request *req);
 
 /* The head or body deadline passed: 408. */
 void receive_timeout(struct request *req);
+/* There is no memory for what still comes of it: 503. */
+void receive_no_room(struct request *req);
 
 #endif

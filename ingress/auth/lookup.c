@@ -128,6 +128,13 @@ static bool send_lookup(struct lookups *lookups, struct lookup *lookup, const ui
 	return lookup->busy;
 }
 
+/* It was looked up in vain: that is not the caller's doing, and not charged to the address. */
+static void unavailable(struct request *req, const char *reason)
+{
+	auth_discharge(req);
+	auth_unavailable(req, reason);
+}
+
 /* Joins or sends its look-up. False: all slots are under way, it stays queued. */
 static bool begin(struct lookups *lookups, struct request *req)
 {
@@ -137,7 +144,7 @@ static bool begin(struct lookups *lookups, struct request *req)
 	list_remove(req);
 	if (!lookup->busy && !send_lookup(lookups, lookup, req->auth.caller.token_hash)) {
 		lookups->waiting--;
-		auth_unavailable(req, "postgres_down");
+		unavailable(req, "postgres_down");
 		return true;
 	}
 	req->auth.fresh = lookup->sending > req->auth.sendings;
@@ -149,21 +156,20 @@ static void on_deadline(struct timer *timer)
 {
 	struct request *req = CONTAINER_OF(timer, struct request, auth.timer);
 	assert(req->auth.list != NULL);
-	auth_unavailable(req, "lookup_timeout");
+	unavailable(req, "lookup_timeout");
 }
 
 void lookup_want(struct request *req)
 {
 	struct lookups *lookups = req->loop->lookups;
-	/* An outage is not charged to the address. */
 	if (!store_up(req->loop->store, STORE_AGENT_LOOKUP)) {
-		auth_unavailable(req, "postgres_down");
+		unavailable(req, "postgres_down");
 		return;
 	}
 	if (!auth_charge(req))
 		return;
 	if (lookups->waiting >= lookups->auth->waiting_max || req->auth.tries >= AUTH_TRIES_MAX) {
-		auth_unavailable(req, "lookups_full");
+		unavailable(req, "lookups_full");
 		return;
 	}
 	/* Its bytes are read; what is sent from here on is of a younger snapshot, also when another one sends it. */
@@ -230,7 +236,7 @@ static void resolve(struct request *req, const struct finding *finding)
 	struct caller caller;
 	bool first_use = false;
 	if (finding == NULL)
-		auth_unavailable(req, "postgres_failed");
+		unavailable(req, "postgres_failed");
 	else if (!finding->known)
 		auth_refuse(req, "token_unknown");
 	else if (req->auth.fresh)

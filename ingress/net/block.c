@@ -10,8 +10,14 @@ static uint8_t *take(struct block_pool *pool)
 	return malloc(CONNECTION_BLOCK_BYTES);
 }
 
+static size_t large(size_t cap)
+{
+	return cap > CONNECTION_BLOCK_BYTES ? cap : 0;
+}
+
 static void give_back(struct block_pool *pool, const struct block_buf *b)
 {
+	pool->large_bytes -= large(b->cap);
 	/* Promise 4: what a request said does not outlive it, not even where only a debugger of root would find it.
 	 * Wiping the whole of every block was 0.4 us of a request. */
 	explicit_bzero(b->data, b->end > b->written ? b->end : b->written);
@@ -50,9 +56,12 @@ bool block_buf_reserve(struct block_buf *b, struct block_pool *pool, size_t more
 	size_t cap = b->cap > 0 ? b->cap : CONNECTION_BLOCK_BYTES;
 	while (cap < len + more)
 		cap *= 2;
+	if (pool->large_bytes + large(cap) > LOOP_LARGE_BYTES_MAX)
+		return false;
 	uint8_t *data = cap == CONNECTION_BLOCK_BYTES ? take(pool) : malloc(cap);
 	if (data == NULL)
 		return false;
+	pool->large_bytes += large(cap);
 	if (len > 0)
 		memcpy(data, b->data + b->start, len);
 	if (b->data != NULL)

@@ -20,6 +20,7 @@
 struct block_pool {
 	uint8_t *spare[CONNECTION_BLOCKS_KEPT_MAX];
 	size_t spare_count;
+	size_t large_bytes; /* held by buffers larger than a block, all together */
 };
 
 void block_pool_free(struct block_pool *pool);
@@ -65,7 +66,8 @@ static inline void block_buf_drop(struct block_buf *b, size_t len)
 
 /* Makes room for at least `more` bytes behind the end, moving the content to the front or to larger storage: views
  * into it must be rebased when block_buf_at changed. The storage doubles as bytes arrive, so it holds at most about
- * twice what was received. False: memory ran out, or the content would pass len_max. */
+ * twice what was received. False: memory ran out, the content would pass len_max, or larger buffers
+ * would pass LOOP_LARGE_BYTES_MAX together. */
 MUSTCHECK bool block_buf_reserve(struct block_buf *b, struct block_pool *pool, size_t more, size_t len_max);
 /* Wipes the storage and gives it back. */
 void block_buf_release(struct block_buf *b, struct block_pool *pool);

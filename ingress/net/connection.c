@@ -59,8 +59,8 @@ void connection_set_request(struct connection *conn, struct request *req)
 	assert((conn->request == NULL) != (req == NULL));
 	conn->request = req;
 	/* A head that begins now has its whole time, also behind a pipelined one. */
-	if (conn->deadline == DEADLINE_HEAD && conn->served)
-		conn->deadline = DEADLINE_NONE;
+	if (conn->served)
+		connection_end_deadline(conn, DEADLINE_HEAD);
 }
 
 enum connection_kind connection_kind(const struct connection *conn)
@@ -86,6 +86,11 @@ struct loop *connection_loop(const struct connection *conn)
 struct connection *connection_next(const struct connection *conn)
 {
 	return conn->next;
+}
+
+bool connection_touched(const struct connection *conn)
+{
+	return conn->touched;
 }
 
 bool connection_takes_requests(const struct connection *conn)
@@ -150,6 +155,8 @@ static bool begin(struct connection *conn)
 	conn->tls = tls_new(context, conn->fd);
 	conn->secure = true;
 	set_state(conn, STATE_HANDSHAKE);
+	if (conn->tls == NULL)
+		counter_add(COUNTER_CONNECTIONS_REFUSED, COUNTER_REFUSED_MEMORY);
 	return conn->tls != NULL;
 }
 
@@ -161,6 +168,7 @@ void connection_open(struct loop *loop, int fd, enum connection_kind kind, const
 	struct connection_proxy *proxy = proxied ? malloc(sizeof(*proxy)) : NULL;
 	int on = 1;
 	if (conn == NULL || (proxied && proxy == NULL)) {
+		counter_add(COUNTER_CONNECTIONS_REFUSED, COUNTER_REFUSED_MEMORY);
 		free(conn);
 		free(proxy);
 		(void)close(fd);
@@ -240,7 +248,9 @@ void connection_answered(struct connection *conn, size_t used, enum connection_a
 	assert(conn->request != NULL);
 	conn->request = NULL;
 	conn->served = true;
-	conn->deadline = DEADLINE_NONE;
+	/* The request's own time is over. That of answers which nobody takes goes on: one more does not move it. */
+	if (conn->deadline != DEADLINE_WRITE)
+		connection_end_deadline(conn, conn->deadline);
 	conn->closing = conn->closing || after != CONNECTION_GOES_ON;
 	conn->cut_off = after == CONNECTION_CUTS_OFF;
 	block_buf_drop(&conn->in, used);
@@ -291,7 +301,7 @@ static void step_handshake(struct connection *conn)
 	tls_readable(conn->tls);
 	switch (tls_handshake(conn->tls)) {
 	case TLS_DONE:
-		conn->readable = tls_has_input(conn->tls);
+		conn->readable = tls_has_input(conn->tls) || conn->hanging_up;
 		set_state(conn, STATE_OPEN);
 		break;
 	case TLS_AGAIN:
@@ -369,8 +379,9 @@ static bool is_over(const struct connection *conn)
 		return false;
 	if (conn->closing)
 		return conn->request == NULL;
-	/* A drain closes what is idle, but not before what the kernel already holds was read. */
-	if (conn->loop->draining && conn->request == NULL && !conn->readable)
+	/* A drain closes what is idle, but not before what is there already was read and answered. */
+	if (conn->loop->draining && conn->served && conn->request == NULL && !conn->readable &&
+	    block_buf_len(&conn->in) == 0)
 		return true;
 	/* The input ended before the request did. One that is whole is still answered. */
 	return conn->ended && (conn->request == NULL || request_reading(conn->request));
@@ -429,8 +440,8 @@ void connection_turn(struct connection *conn)
 void connection_drain(struct connection *conn)
 {
 	assert(conn->loop->draining);
-	if (conn->state == STATE_PROXY || conn->state == STATE_HANDSHAKE)
-		connection_close(conn);
-	else
-		connection_touch(conn);
+	/* One that never sent anything has not long to begin. */
+	if (!conn->served && conn->deadline == DEADLINE_HEAD)
+		timer_start(&conn->loop->timers, &conn->timer, loop_now_ns(conn->loop), CONNECTION_DRAIN_HEAD_MS);
+	connection_touch(conn);
 }

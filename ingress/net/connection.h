@@ -61,11 +61,13 @@ void connection_flush_soon(struct connection *conn);
 
 /* Thread: the loop's, at the end of a turn. Goes on with pipelined requests and writes. */
 void connection_turn(struct connection *conn);
-/* Closes at once what is idle; the rest after its present answer. */
+/* Closes at once what is idle; the rest after its present answer, or when no first request comes within a second. */
 void connection_drain(struct connection *conn);
 /* Closes at once; a request under way is logged as gone. */
 void connection_close(struct connection *conn);
-/* Frees what connection_close closed. */
+/* It stands in the list of what goes on at the end of this turn, or of the next one. */
+bool connection_touched(const struct connection *conn);
+/* Frees what connection_close closed, when it is not touched. */
 void connection_free(struct connection *conn);
 
 #endif

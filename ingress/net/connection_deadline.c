@@ -19,6 +19,14 @@ static enum connection_deadline wanted_by(const struct connection *conn)
 	return conn->request->state == REQUEST_BODY ? DEADLINE_BODY : DEADLINE_NONE;
 }
 
+void connection_end_deadline(struct connection *conn, enum connection_deadline deadline)
+{
+	if (conn->deadline != deadline)
+		return;
+	timer_stop(&conn->timer);
+	conn->deadline = DEADLINE_NONE;
+}
+
 void connection_update_deadline(struct connection *conn)
 {
 	const struct config *config = loop_settings(conn->loop)->config;
@@ -30,10 +38,9 @@ void connection_update_deadline(struct connection *conn)
 	};
 	if (wanted == conn->deadline)
 		return;
+	connection_end_deadline(conn, conn->deadline);
 	conn->deadline = wanted;
-	if (wanted == DEADLINE_NONE)
-		timer_stop(&conn->timer);
-	else
+	if (wanted != DEADLINE_NONE)
 		timer_start(&conn->loop->timers, &conn->timer, loop_now_ns(conn->loop), (int)duration_ms[wanted]);
 }
 

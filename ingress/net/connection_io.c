@@ -14,7 +14,7 @@ struct block_buf *connection_out(struct connection *conn, size_t len)
 	/* The pipeline pauses at CONNECTION_OUT_BYTES_MAX; one answer may come on top. */
 	if (!block_buf_reserve(&conn->out, &conn->loop->blocks, len, 2 * CONNECTION_OUT_BYTES_MAX)) {
 		conn->broken = true;
-		connection_touch(conn);
+		connection_flush_soon(conn);
 		return NULL;
 	}
 	return &conn->out;
@@ -51,8 +51,7 @@ void connection_flush(struct connection *conn)
 	}
 	conn->written_full = false;
 	/* The client has taken all: what is written later has its own time. */
-	if (conn->deadline == DEADLINE_WRITE)
-		conn->deadline = DEADLINE_NONE;
+	connection_end_deadline(conn, DEADLINE_WRITE);
 	block_buf_release(&conn->out, &conn->loop->blocks);
 }
 
@@ -95,7 +94,10 @@ bool connection_fill(struct connection *conn)
 	}
 	size_t more = block_buf_room(in) > 0 ? 1 : CONNECTION_BLOCK_BYTES / 2;
 	if (!block_buf_reserve(in, &conn->loop->blocks, more, most + CONNECTION_BLOCK_BYTES)) {
-		conn->broken = true;
+		if (conn->request != NULL)
+			receive_no_room(conn->request);
+		else
+			conn->broken = true;
 		return false;
 	}
 	if (conn->request != NULL && conn->request->head_read && before != block_buf_at(in))

@@ -149,6 +149,7 @@ static bool set_protocol(SSL_CTX *ctx, struct tickets *tickets)
 	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
 				      SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+	(void)SSL_CTX_set_timeout(ctx, 2L * TICKET_KEY_S); /* tickets are good for as long as their keys may be */
 	SSL_CTX_set_read_ahead(ctx, 1);
 	SSL_CTX_set_alpn_select_cb(ctx, select_alpn, NULL);
 	if (SSL_CTX_set_app_data(ctx, tickets) != 1 || SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket) != 1)
@@ -252,8 +253,17 @@ static enum tls_result result_of(struct tls *tls, int returned)
 	return closed ? TLS_CLOSED : TLS_BROKEN;
 }
 
+/* What others left in this thread's queue (libpq, when a connection of its own breaks) would be taken for a fault of
+ * this connection (SSL_get_error(3)). */
+static void forget_faults(void)
+{
+	if (ERR_peek_error() != 0)
+		ERR_clear_error();
+}
+
 enum tls_result tls_handshake(struct tls *tls)
 {
+	forget_faults();
 	return result_of(tls, SSL_do_handshake(tls->ssl));
 }
 
@@ -261,6 +271,7 @@ enum tls_result tls_read(struct tls *tls, uint8_t *to, size_t cap, size_t *got)
 {
 	assert(cap > 0);
 	*got = 0;
+	forget_faults();
 	return result_of(tls, SSL_read_ex(tls->ssl, to, cap, got));
 }
 
@@ -268,6 +279,7 @@ enum tls_result tls_write(struct tls *tls, const uint8_t *from, size_t len, size
 {
 	assert(len > 0);
 	*put = 0;
+	forget_faults();
 	return result_of(tls, SSL_write_ex(tls->ssl, from, len, put));
 }
 

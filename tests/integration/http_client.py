@@ -4,8 +4,10 @@
         status, headers, body = client.send(GET).answer()
 """
 
+import pathlib
 import socket
 import subprocess
+import time
 
 NO_KAFKA = ["--kafka-brokers", "127.0.0.1:1"]
 TEXT = "/.well-known/security.txt"
@@ -18,6 +20,31 @@ def make_certificate(folder, name):
                     "-keyout", folder / "key.pem", "-out", folder / "cert.pem", "-days", "2", "-subj", f"/CN={name}"],
                    check=True, capture_output=True)
     return {"tls": "true", "tls_certificate_file": folder / "cert.pem", "tls_key_file": folder / "key.pem"}
+
+
+def unread(port, client_port):
+    """Bytes that the kernel holds for a client that does not read (proc(5), /proc/net/tcp)."""
+    held = 0
+    for line in pathlib.Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
+        fields = line.split()
+        ports = [int(address.split(":")[1], 16) for address in fields[1:3]]
+        sending, receiving = (int(number, 16) for number in fields[4].split(":"))
+        held += sending if ports == [port, client_port] else receiving if ports == [client_port, port] else 0
+    return held
+
+
+def fill(client, port, request):
+    """Sends requests on a connection of socket.socket `client` that reads nothing, until the kernel does not take the whole of
+    their answer any more: the server now holds a little, and has time left for further requests."""
+    held, step, grown = 0, None, None
+    while step is None or grown == step:
+        client.sendall(request)
+        for _ in range(10):
+            time.sleep(0.005)
+            if step is not None and unread(port, client.getsockname()[1]) - held == step:
+                break
+        grown = unread(port, client.getsockname()[1]) - held
+        step, held = step or grown, held + grown
 
 
 class Client:

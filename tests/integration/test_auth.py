@@ -7,6 +7,7 @@ import concurrent.futures
 import contextlib
 import json
 import re
+import signal
 import socket
 import threading
 import time
@@ -14,6 +15,7 @@ import time
 import pytest
 
 from agents_fixture import Agents, new_token
+from http_client import fill
 from system_fixture import System, wait_until
 
 GRID_S = 0.020
@@ -248,6 +250,44 @@ def test_a_change_that_waits_holds_no_look_up_up(system, agents):
         assert [delete.result(10)[0] for delete in deletes] == [200] * 8
 
 
+def test_a_drain_tells_those_who_wait_for_a_look_up(system, agents):
+    # Why: who still waits when the time is up is told so, also behind the second check of a request whose body is there (R3). How: a
+    # body is held back until the lease has run out and Postgres answers nothing, then its last byte, SIGTERM and a short drain. Seen
+    # failing: the connection closed without an answer, 499 in the log.
+    _, token = agents.connect(agents.account())
+    program = system.add_ingress(drain_timeout_ms=300)
+    program.wait_ready()
+    with Client(program) as client:
+        client.send(post_head(token, len(EVENT)), EVENT[:-1])
+        time.sleep(0.2)
+        system.postgres.pause()
+        try:
+            time.sleep(1.2)
+            client.send(EVENT[-1:])
+            time.sleep(0.1)
+            program.signal(signal.SIGTERM)
+            status, _, body = client.answer()
+        finally:
+            system.postgres.resume()
+    assert (status, json.loads(body)["code"]) == (503, "unavailable")
+    assert program.process.wait(10) == 0
+    assert "reason=shutting_down" in program.log.read_text()
+    system.programs.remove(program)
+
+
+def test_look_ups_in_vain_are_not_charged(system, agents):
+    # Why: while the primary is ill, good agents of one address must not be taken for guessers. How: the look-up fails at once, more often
+    # than the address may be refused; then it works, and the first of them is served. Seen failing: 429 from the fourth on.
+    with limited(system, unauthorized_rate_per_s=3) as program:
+        tokens = [agents.connect(agents.account())[1] for _ in range(8)]
+        system.query("revoke execute on function api.agent_lookup(bytea) from watchpost_ingress")
+        try:
+            assert [status_of(program, token) for token in tokens] == [503] * 8
+        finally:
+            system.query("grant execute on function api.agent_lookup(bytea) to watchpost_ingress")
+        assert [status_of(program, token) for token in tokens] == [200] * 8
+
+
 # --- R1, R2: the node and its view
 
 def test_a_node_without_a_row_begins_anew(system, agents):
@@ -339,6 +379,29 @@ def test_many_refusals_of_an_address_are_limited_first(system, agents):
         assert set(found) == {401, 429} and 5 <= found.count(401) <= 12
         assert metric(program, "watchpost_token_lookups_total") <= 1 + found.count(401)
         assert status_of(program, token) == 200
+
+
+def test_an_answer_that_nobody_takes_and_a_refusal_end_in_one_turn(system):
+    # Why: whatever a client does, the process stands; an answer that comes while the time to take the one before it runs moves that time
+    # no further, and is no reason to forget it. How: a client asks for a long text until the socket is full, reads nothing and asks for
+    # more without a token; the node is stopped until both its refusal and the write timeout are due, which they then are in one turn,
+    # again and again. Seen failing: the timer went on while nothing said what it was for, and an assert ended the process.
+    with limited(system, write_timeout_ms=300, loops=1, unauthorized_rate_per_s=0) as program:
+        timeouts = 'watchpost_http_connection_timeouts_total{deadline="write"}'
+        for turn in range(1, 5):
+            # A head and a refusal that always wait: the timer of the first write gets its place behind theirs, and is run after them.
+            with Client(program), Client(program) as refused, Client(program) as client:
+                refused.send(get() * 250)
+                client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                fill(client.socket, program.settings["listen_port"], get(path="/v1/openapi.json") * 3)
+                client.send(get())
+                time.sleep(0.004)
+                program.pause()
+                time.sleep(0.35)
+                program.resume()
+                wait_until(lambda turns=turn: (program.process.poll() is not None or f"{timeouts} {turns}\n" in program.get("/metrics")[1]),
+                           "the client to be given up")
+                assert program.process.poll() is None, program.tail()
 
 
 def test_a_node_for_webhooks_only(system, agents):

@@ -1,5 +1,6 @@
 """The HTTP engine over real sockets: W1 to W3, W5, W8, W9. Kafka is away, so webhooks are answered 503 at once."""
 
+import contextlib
 import json
 import pathlib
 import re
@@ -13,7 +14,7 @@ import time
 
 import pytest
 
-from http_client import GET, NO_KAFKA, TEXT, Client, ask, count_lines, head_of, lines_since
+from http_client import GET, NO_KAFKA, TEXT, Client, ask, count_lines, fill, head_of, lines_since
 from ingress_fixture import Ingress, event, sign
 from postgres_fixture import wait_until
 
@@ -387,6 +388,44 @@ def test_clients_that_do_not_read(quick):
         wait_until(lambda: quick.metric(series) == before + 1, "the time-out to be counted")
 
 
+def test_further_answers_do_not_move_the_write_deadline(quick):
+    """It counts from the first byte that the socket did not take until all are gone. How: a client that reads nothing asks for a
+    little more again and again, so that there is always a younger answer. Seen failing: each began the time anew."""
+    series = 'watchpost_http_connection_timeouts_total{deadline="write"}'
+    before = quick.metric(series)
+    with Client(quick, receive_buffer=4096) as client:
+        fill(client.socket, quick.port, head_of("GET", "/v1/openapi.json"))
+        deadline = time.monotonic() + 2
+        while quick.metric(series) == before:
+            assert time.monotonic() < deadline, "the connection stays"
+            client.send(head_of("GET", "/nowhere"))
+            time.sleep(0.2)
+
+
+def test_bodies_that_arrive_at_once_are_bounded():
+    """Memory must not grow with the number of clients that hold a body back. How: a dozen bodies of 16 MiB less their last byte, on one
+    loop: some are refused with 503, a small request is served meanwhile, and those that were taken are answered; then there is
+    room again."""
+    length = 16777216
+    with Ingress(NO_KAFKA, loops=1, webhook_body_bytes_max=length) as ingress:
+        with contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(Client(ingress)) for _ in range(12)]
+            kept = []
+            for client in clients:
+                with contextlib.suppress(ConnectionError):
+                    client.send(head_of(Content_Length=length) + b"x" * (length - 1))
+                    kept.append(client)
+            assert ask(ingress, head_of(Content_Length=2) + b"{}")[0] == 400, "the signature is missing"
+            refused = [line for line in ingress.log_lines("request") if line["reason"] == "memory"]
+            assert 4 <= len(refused) <= 8 and {line["status"] for line in refused} == {"503"}
+            statuses = []
+            for client in kept:
+                with contextlib.suppress(ConnectionError, AssertionError):
+                    statuses.append(client.send(b"x").answer()[0])
+            assert statuses.count(400) == 12 - len(refused), statuses
+        assert ask(ingress, head_of(Content_Length=length) + b"x" * length)[0] == 400
+
+
 # --- limits
 
 
@@ -454,15 +493,20 @@ def refuses(port):
 
 def test_sigterm_drains():
     """A restart must not cut who is being served. How: an idle connection is closed at once; a half request is finished
-    and answered with close; nobody new gets in; exit status 0."""
+    and answered with close, as is the first request of who had just connected; who connected and says nothing is closed after a
+    second; nobody new gets in; exit status 0."""
     with Ingress(NO_KAFKA, drain_timeout_ms=5000) as ingress:
-        with Client(ingress) as idle, Client(ingress) as busy:
+        with Client(ingress) as idle, Client(ingress) as busy, Client(ingress) as fresh, Client(ingress) as silent:
             assert idle.send(GET).answer()[0] == 200
             busy.send(head_of(Content_Length=2) + b"{")
             time.sleep(0.1)
             ingress.signal(signal.SIGTERM)
+            began = time.monotonic()
             assert idle.closed()
             wait_until(lambda: refuses(ingress.port), "both loops to stop listening")
+            status, headers, _ = fresh.send(GET).answer()
+            assert (status, headers["connection"]) == (200, "close") and fresh.closed()
+            assert silent.closed() and 0.7 < time.monotonic() - began < 3
             assert ingress.process.poll() is None
             status, headers, _ = busy.send(b"}").answer()
             assert (status, headers["connection"]) == (400, "close") and busy.closed()

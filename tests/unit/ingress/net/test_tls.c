@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
@@ -267,6 +268,29 @@ static void reads_follow_events(void **state)
 	tls_context_free(context);
 }
 
+/* Why: OpenSSL's queue of errors is the thread's; what libpq leaves there on a loop's thread is no fault of a client's
+ * connection. How: an error in the queue, then a handshake's first step, a read and a write that must wait or go on. */
+static void errors_of_others_are_not_ours(void **state)
+{
+	struct harness *h = *state;
+	struct tls_context *context = make_context(h);
+	struct pair p = connect_pair(h, context, NULL);
+	uint8_t byte = 'x';
+	size_t len = 0;
+
+	ERR_raise(ERR_LIB_SSL, SSL_R_SHUTDOWN_WHILE_IN_INIT);
+	tls_readable(p.server);
+	assert_int_equal(tls_read(p.server, &byte, 1, &len), TLS_AGAIN);
+	ERR_raise(ERR_LIB_SSL, SSL_R_SHUTDOWN_WHILE_IN_INIT);
+	assert_int_equal(tls_write(p.server, &byte, 1, &len), TLS_DONE);
+	struct tls *fresh = tls_new(context, p.fds[0]);
+	ERR_raise(ERR_LIB_SSL, SSL_R_SHUTDOWN_WHILE_IN_INIT);
+	assert_int_equal(tls_handshake(fresh), TLS_AGAIN);
+	tls_free(fresh);
+	close_pair(&p);
+	tls_context_free(context);
+}
+
 /* Why: what is not TLS must end the connection, and not be taken for a closed one. How: a plain request. */
 static void plain_text_is_broken(void **state)
 {
@@ -294,6 +318,7 @@ int main(void)
 		LIVE(old_keys_go),
 		LIVE(faulty_files_are_named),
 		LIVE(reads_follow_events),
+		LIVE(errors_of_others_are_not_ours),
 		LIVE(plain_text_is_broken),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
