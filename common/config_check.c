@@ -95,6 +95,9 @@ static bool check_worker(const struct config *c, struct err *err)
 {
 	if (!given(c->postgres_dsn))
 		return err_set(err, ERR_INVALID, "postgres_dsn is required");
+	if (c->postgres_timeout_ms > WORKER_POSTGRES_TIMEOUT_MS_MAX)
+		return err_set(err, ERR_INVALID, "postgres_timeout_ms is at most %d for a worker",
+			       WORKER_POSTGRES_TIMEOUT_MS_MAX);
 	if (c->environment != ENVIRONMENT_PRODUCTION)
 		return true;
 	if (c->program == CONFIG_AUDIT_LOG && !given(c->seal_key_file))

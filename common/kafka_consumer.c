@@ -472,22 +472,19 @@ static bool restart(struct kafka_consumer *consumer, struct err *err)
 
 /* Right after an assignment the library is not ready to seek for some milliseconds and says "erroneous state".
  * rd_kafka_seek_partitions is not used: its time-out is a thousand times too short in 2.0.2. */
-static bool seek_one(struct kafka_consumer *consumer, const struct kafka_partition *to, struct err *err)
+static rd_kafka_resp_err_t seek_one(struct kafka_consumer *consumer, const struct kafka_partition *to)
 {
 	int64_t deadline_ms = kafka_now_ms() + SEEK_MS;
 	rd_kafka_topic_t *topic = rd_kafka_topic_new(consumer->rk, to->topic, NULL);
 	rd_kafka_resp_err_t code;
 
 	if (topic == NULL)
-		return kafka_err_set(err, rd_kafka_last_error(), "topic %s", to->topic);
+		return rd_kafka_last_error();
 	while ((code = rd_kafka_seek(topic, to->partition, to->offset, SEEK_MS)) == RD_KAFKA_RESP_ERR__STATE &&
 	       kafka_remaining_ms(deadline_ms) > 0)
 		kafka_rest_ms(SEEK_PAUSE_MS);
 	rd_kafka_topic_destroy(topic);
-	if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
-		return kafka_err_set(err, code, "while going to offset %" PRId64 " of %s [%" PRId32 "]", to->offset,
-				     to->topic, to->partition);
-	return true;
+	return code;
 }
 
 bool kafka_consumer_seek(struct kafka_consumer *consumer, const struct kafka_partition *to, struct err *err)
@@ -499,7 +496,15 @@ bool kafka_consumer_seek(struct kafka_consumer *consumer, const struct kafka_par
 	consumer->assignment.items[i].offset = to->offset;
 	if (consumer->ask_again)
 		return true; /* nothing is read yet; on_assign decides */
-	return consumer->assignment.state[i].stopped ? restart(consumer, err) : seek_one(consumer, to, err);
+	if (consumer->assignment.state[i].stopped)
+		return restart(consumer, err);
+	rd_kafka_resp_err_t code = seek_one(consumer, to);
+	/* For so long it is in no state to seek only where it was out of range and a pause swallowed the word of it. */
+	if (code == RD_KAFKA_RESP_ERR__STATE)
+		return restart(consumer, err);
+	return code == RD_KAFKA_RESP_ERR_NO_ERROR ||
+	       kafka_err_set(err, code, "while going to offset %" PRId64 " of %s [%" PRId32 "]", to->offset, to->topic,
+			     to->partition);
 }
 
 bool kafka_consumer_pause(struct kafka_consumer *consumer, const struct kafka_partition *partition, bool paused,

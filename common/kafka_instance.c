@@ -234,6 +234,7 @@ enum kafka_send_result kafka_instance_send(struct kafka_instance *instance, cons
 	ticket->partition = -1;
 	ticket->offset = -1;
 	ticket->failure = NULL;
+	ticket->too_large = false;
 	list_add(instance, ticket); /* before: the delivery may be reported before produce has returned */
 	being_sent = ticket;
 	error = produce(instance, topic, message, ticket);
@@ -277,6 +278,8 @@ static struct kafka_ticket *take_delivery(struct kafka_instance *instance, const
 	} else {
 		ticket->delivery = KAFKA_DELIVERY_FAILED;
 		ticket->failure = rd_kafka_err2name(message->err);
+		ticket->too_large = message->err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE ||
+				    message->err == RD_KAFKA_RESP_ERR_INVALID_MSG_SIZE;
 	}
 	return ticket;
 }

@@ -586,9 +586,9 @@ bool kafka_producer_send_wait(struct kafka_producer *producer, const struct kafk
 		return err_set(err, ERR_TIMEOUT, "%s has not acknowledged a message in time", message->topic);
 	}
 	assert(back == &waiter->ticket && back->next == NULL);
-	ok = back->delivery == KAFKA_DELIVERY_DONE;
-	if (!ok)
-		(void)err_set(err, ERR_UNAVAILABLE, "%s did not take a message: %s", message->topic, back->failure);
+	ok = back->delivery == KAFKA_DELIVERY_DONE ||
+	     err_set(err, back->too_large ? ERR_TOO_LARGE : ERR_UNAVAILABLE, "%s did not take a message: %s",
+		     message->topic, back->failure);
 	free(waiter);
 	return ok;
 }

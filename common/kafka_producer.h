@@ -64,6 +64,7 @@ struct kafka_ticket {
 	int32_t partition;
 	int64_t offset;
 	const char *failure; /* static text when FAILED */
+	bool too_large;      /* FAILED, because the topic takes no message of this size: it never will */
 	void *group;         /* the sender's own; the producer leaves it alone */
 };
 

@@ -157,8 +157,10 @@
 #define NODES_MAX         1024 /* ingress nodes that the fan-out watches for silence */
 
 /* workers */
-#define BATCH_ITEMS_MAX       2000 /* × 65,536 B value bound = 125 MiB at the very worst */
-#define WORKER_PARTITIONS_MAX 64   /* partitions one process holds at once */
+#define BATCH_ITEMS_MAX 2000 /* × 65,536 B value bound = 125 MiB at the very worst */
+#define WORKER_POSTGRES_TIMEOUT_MS_MAX                                                                                 \
+	30000 /* half of what liveness allows between two beats; far below Kafka's max.poll.interval of 300 s */
+#define WORKER_PARTITIONS_MAX 64 /* partitions one process holds at once */
 
 /* Postgres */
 #define PG_PARAMS_MAX 32 /* parameters of one call; a batch of rows is arrays, one per column */

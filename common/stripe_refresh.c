@@ -4,7 +4,7 @@
 
 enum { PARAMS = 11 };
 
-static void add_texts(struct pg_params *params, const struct stripe_answer *answers, size_t count,
+static void add_texts(struct pg_params *params, const struct stripe_refreshed *answers, size_t count,
 		      const char *(*text)(const struct stripe_subscription *s))
 {
 	pg_params_array_begin(params, PG_ARRAY_TEXT);
@@ -28,8 +28,8 @@ static const char *status(const struct stripe_subscription *s)
 	return subscription_status_name(s->status);
 }
 
-static void add_numbers(struct pg_params *params, enum pg_array_kind kind, const struct stripe_answer *answers,
-			size_t count, int64_t (*number)(const struct stripe_answer *a))
+static void add_numbers(struct pg_params *params, enum pg_array_kind kind, const struct stripe_refreshed *answers,
+			size_t count, int64_t (*number)(const struct stripe_refreshed *a))
 {
 	pg_params_array_begin(params, kind);
 	for (size_t i = 0; i < count; i++)
@@ -37,27 +37,27 @@ static void add_numbers(struct pg_params *params, enum pg_array_kind kind, const
 	pg_params_array_end(params);
 }
 
-static int64_t version(const struct stripe_answer *a)
+static int64_t version(const struct stripe_refreshed *a)
 {
 	return a->version;
 }
 
-static int64_t cancel(const struct stripe_answer *a)
+static int64_t cancel(const struct stripe_refreshed *a)
 {
 	return a->subscription.cancel_at_period_end;
 }
 
-static int64_t livemode(const struct stripe_answer *a)
+static int64_t livemode(const struct stripe_refreshed *a)
 {
 	return a->subscription.livemode;
 }
 
-static int64_t created(const struct stripe_answer *a)
+static int64_t created(const struct stripe_refreshed *a)
 {
 	return a->subscription.created_s;
 }
 
-static void add_period_ends(struct pg_params *params, const struct stripe_answer *answers, size_t count)
+static void add_period_ends(struct pg_params *params, const struct stripe_refreshed *answers, size_t count)
 {
 	pg_params_array_begin(params, PG_ARRAY_I64);
 	for (size_t i = 0; i < count; i++) {
@@ -69,8 +69,9 @@ static void add_period_ends(struct pg_params *params, const struct stripe_answer
 	pg_params_array_end(params);
 }
 
-struct pg_result *stripe_refresh_write(struct pg *pg, const struct config *config, const struct stripe_answer *answers,
-				       size_t count, bool dry_run, struct err *err)
+struct pg_result *stripe_refresh_write(struct pg *pg, const struct config *config,
+				       const struct stripe_refreshed *answers, size_t count, bool dry_run,
+				       struct err *err)
 {
 	struct pg_params *params = pg_params_new(PARAMS);
 	assert(count > 0 && count <= STRIPE_API_PAGE_MAX);

@@ -11,7 +11,7 @@
 #include "common/pg.h"
 #include "common/stripe_api.h"
 
-struct stripe_answer {
+struct stripe_refreshed {
 	struct stripe_subscription subscription;
 	int64_t version; /* of our row, from before Stripe was asked; 0: there was none */
 };
@@ -19,7 +19,7 @@ struct stripe_answer {
 /* At most STRIPE_API_PAGE_MAX answers, about different subscriptions. Returns rows (stripe_subscription_id, outcome) in
  * the order of the ids, which the caller frees. Outcomes: inserted, changed, same, changed_meanwhile, terminal. */
 MUSTCHECK struct pg_result *stripe_refresh_write(struct pg *pg, const struct config *config,
-						 const struct stripe_answer *answers, size_t count, bool dry_run,
+						 const struct stripe_refreshed *answers, size_t count, bool dry_run,
 						 struct err *err);
 
 #endif

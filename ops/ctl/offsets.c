@@ -17,7 +17,7 @@ static void take_text(const struct pg_result *result, int row, int column, char 
 static bool take_row(const struct pg_result *result, int i, struct offset_row *row)
 {
 	int64_t partition;
-	*row = (struct offset_row){.log_start = -1, .log_end = -1};
+	*row = (struct offset_row){.unknown = true, .log_start = -1, .log_end = -1};
 	take_text(result, i, 0, row->worker, sizeof(row->worker));
 	take_text(result, i, 1, row->cluster_id, sizeof(row->cluster_id));
 	take_text(result, i, 2, row->topic, sizeof(row->topic));
@@ -28,19 +28,19 @@ static bool take_row(const struct pg_result *result, int i, struct offset_row *r
 	return true;
 }
 
-/* A topic that was deleted makes no other row unreadable. */
-static bool add_watermarks(struct kafka_admin *admin, const char *cluster_id, struct offset_row *row, struct err *err)
+bool offset_row_ask(struct kafka_admin *admin, int timeout_ms, struct offset_row *row, struct err *err)
 {
-	row->other_cluster = strcmp(row->cluster_id, cluster_id) != 0;
+	row->unknown = false;
 	if (row->other_cluster ||
-	    kafka_admin_watermarks(admin, row->topic, row->partition, ASK_MS, &row->log_start, &row->log_end, err))
+	    kafka_admin_watermarks(admin, row->topic, row->partition, timeout_ms, &row->log_start, &row->log_end, err))
 		return true;
 	row->log_start = row->log_end = -1;
-	return err->code == ERR_NOT_FOUND;
+	row->unknown = err->code != ERR_NOT_FOUND;
+	return !row->unknown;
 }
 
-bool offset_rows_take(struct pg *pg, struct kafka_admin *admin, const char *worker, const char *present_cluster_id,
-		      struct offset_rows *out, struct err *err)
+bool offset_rows_take(struct pg *pg, const char *worker, const char *present_cluster_id, struct offset_rows *out,
+		      struct err *err)
 {
 	struct pg_params *params = pg_params_new(1);
 	struct pg_result *result = NULL;
@@ -61,10 +61,12 @@ bool offset_rows_take(struct pg *pg, struct kafka_admin *admin, const char *work
 	out->items = calloc(count + 1, sizeof(*out->items));
 	if (out->items == NULL)
 		good = err_set(err, ERR_FULL, "no memory for the offsets");
-	for (; good && out->count < count; out->count++)
-		good = take_row(result, (int)out->count, &out->items[out->count])
-			       ? add_watermarks(admin, present_cluster_id, &out->items[out->count], err)
-			       : err_set(err, ERR_INVALID, "the database answered with a row of another form");
+	for (; good && out->count < count; out->count++) {
+		struct offset_row *row = &out->items[out->count];
+		good = take_row(result, (int)out->count, row) ||
+		       err_set(err, ERR_INVALID, "the database answered with a row of another form");
+		row->other_cluster = strcmp(row->cluster_id, present_cluster_id) != 0;
+	}
 	pg_result_free(result);
 	if (!good)
 		offset_rows_free(out);
@@ -86,13 +88,16 @@ int64_t offset_row_lag(const struct offset_row *row)
 
 bool offset_row_stuck(const struct offset_row *row)
 {
-	return !row->other_cluster && (row->next_offset < row->log_start || row->next_offset > row->log_end);
+	return !row->other_cluster && !row->unknown &&
+	       (row->next_offset < row->log_start || row->next_offset > row->log_end);
 }
 
 const char *offset_row_state(const struct offset_row *row)
 {
 	if (row->other_cluster)
 		return "other cluster";
+	if (row->unknown)
+		return "unknown";
 	if (row->log_end < 0)
 		return "no topic";
 	if (offset_row_stuck(row))
@@ -143,11 +148,16 @@ bool offsets_show_run(struct ctl *ctl, struct err *err)
 	struct offset_rows rows = {0};
 	struct pg *pg = ctl_pg(ctl, err);
 	bool good = pg != NULL && open_admin(ctl, &admin, cluster_id, err) &&
-		    offset_rows_take(pg, admin, ctl_value(ctl, "worker"), cluster_id, &rows, err);
+		    offset_rows_take(pg, ctl_value(ctl, "worker"), cluster_id, &rows, err);
 	if (good) {
 		struct table *table = table_new(show_columns, ARRAY_LEN(show_columns));
-		for (size_t i = 0; i < rows.count; i++)
+		for (size_t i = 0; i < rows.count; i++) {
+			struct err problem;
+			if (!offset_row_ask(admin, ASK_MS, &rows.items[i], &problem))
+				ctl_note(ctl, "%s/%d: %s", rows.items[i].topic, (int)rows.items[i].partition,
+					 problem.text);
 			show_row(table, &rows.items[i]);
+		}
 		good = ctl_print(ctl, table, TABLE_LIST, err);
 	}
 	offset_rows_free(&rows);
@@ -157,12 +167,12 @@ bool offsets_show_run(struct ctl *ctl, struct err *err)
 
 /* --- reset --- */
 
-static const struct offset_row *find_row(const struct ctl *ctl, const struct offset_rows *rows, int64_t partition,
-					 const char *cluster_id)
+static struct offset_row *find_row(const struct ctl *ctl, const struct offset_rows *rows, int64_t partition,
+				   const char *cluster_id)
 {
 	const char *topic = ctl_value(ctl, "topic");
 	for (size_t i = 0; i < rows->count; i++) {
-		const struct offset_row *row = &rows->items[i];
+		struct offset_row *row = &rows->items[i];
 		const char *short_name = strrchr(row->topic, '.');
 		bool named =
 			strcmp(topic, row->topic) == 0 || (short_name != NULL && strcmp(topic, short_name + 1) == 0);
@@ -243,13 +253,13 @@ static bool reset(struct ctl *ctl, struct pg *pg, struct kafka_admin *admin, con
 	int64_t partition = 0, to = 0;
 	bool dry_run = ctl_switch(ctl, "dry-run");
 	if (!ctl_value_i64(ctl, "partition", 0, INT32_MAX, &partition, err) ||
-	    !offset_rows_take(pg, admin, ctl_value(ctl, "worker"), cluster_id, &rows, err))
+	    !offset_rows_take(pg, ctl_value(ctl, "worker"), cluster_id, &rows, err))
 		return false;
-	const struct offset_row *row = find_row(ctl, &rows, partition, cluster_id);
+	struct offset_row *row = find_row(ctl, &rows, partition, cluster_id);
 	bool good =
 		row != NULL || err_set(err, ERR_NOT_FOUND, "there is no such offset row; `offsets show` lists them");
-	good = good && take_target(ctl, row, &to, err) && (dry_run ? try_reset : apply_reset)(pg, row, to, err) &&
-	       print_reset(ctl, row, to, !dry_run, err);
+	good = good && offset_row_ask(admin, ASK_MS, row, err) && take_target(ctl, row, &to, err) &&
+	       (dry_run ? try_reset : apply_reset)(pg, row, to, err) && print_reset(ctl, row, to, !dry_run, err);
 	offset_rows_free(&rows);
 	return good;
 }

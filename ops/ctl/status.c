@@ -9,7 +9,7 @@
 #include "ops/ctl/offsets.h"
 
 /* KAFKA_MS: for all questions to Kafka together, so that the screen comes within seconds whatever is away. */
-enum { KAFKA_MS = 5000, DETAIL_BYTES_MAX = 400, DEAD_LETTERS_MAX = 10000, NS_PER_MS = 1000000 };
+enum { KAFKA_MS = 5000, DETAIL_BYTES_MAX = 400, NS_PER_MS = 1000000 };
 
 /* One line of the screen: a part of the system, whether it is as it should be, and what there is to say. */
 static const struct table_column columns[] = {
@@ -127,18 +127,22 @@ static void show_topics(struct status *status, struct kafka_admin *admin)
 static void show_worker(struct status *status, const struct offset_rows *rows, const char *worker)
 {
 	char detail[DETAIL_BYTES_MAX];
-	int64_t lag = 0, partitions = 0, stuck = 0;
+	int64_t lag = 0, partitions = 0, stuck = 0, unknown = 0;
 	for (size_t i = 0; i < rows->count; i++) {
 		const struct offset_row *row = &rows->items[i];
 		if (strcmp(row->worker, worker) != 0 || row->other_cluster)
 			continue;
 		partitions++;
 		stuck += offset_row_stuck(row);
+		unknown += row->unknown;
 		lag += row->log_end < 0 ? 0 : offset_row_lag(row);
 	}
-	(void)snprintf(detail, sizeof(detail), "lag %" PRId64 " over %" PRId64 " partitions", lag, partitions);
+	(void)snprintf(detail, sizeof(detail), "lag %" PRId64 " over %" PRId64 " partitions", lag,
+		       partitions - unknown);
 	if (stuck > 0)
 		bad_line(status, "worker", worker, "out of range", "see `offsets show`; `offsets reset` moves on");
+	else if (unknown > 0)
+		bad_line(status, "worker", worker, "not all known", detail);
 	else
 		line(status, "worker", worker, lag == 0 ? "current" : "behind", detail);
 }
@@ -147,10 +151,13 @@ static void show_workers(struct status *status, struct pg *pg, struct kafka_admi
 {
 	struct offset_rows rows;
 	struct err problem = {0};
-	if (!offset_rows_take(pg, admin, NULL, cluster_id, &rows, &problem)) {
+	if (!offset_rows_take(pg, NULL, cluster_id, &rows, &problem)) {
 		bad_line(status, "worker", "", "unknown", problem.text);
 		return;
 	}
+	/* Why Kafka does not say stands in the topic's line. */
+	for (size_t i = 0; i < rows.count; i++)
+		(void)offset_row_ask(admin, kafka_ms(status), &rows.items[i], &problem);
 	for (size_t i = 0; i < rows.count; i++) {
 		bool first = true;
 		for (size_t j = 0; first && j < i; j++)
@@ -171,9 +178,8 @@ static const char seals_sql[] =
 	"sum(next_offset - 1 - coalesce(sealed_offset, -1)) || ' records not yet sealed', 'no chain is sealed') "
 	"from api.audit_head_list($1)";
 static const char dead_letters_sql[] =
-	"select case count(*) when 0 then 'none' else 'some' end, "
-	"count(*) filter (where redrives = 0) || ' not redriven, ' || count(*) filter (where redrives > 0) || "
-	"' redriven; see `dead-letter list`' from api.dead_letter_list(null, 0, $1::integer)";
+	"select case waiting + redriven when 0 then 'none' else 'some' end, "
+	"waiting || ' not redriven, ' || redriven || ' redriven; see `dead-letter list`' from api.dead_letter_counts()";
 
 /* A statement of one row: state and detail. */
 static void show_answer(struct status *status, struct pg *pg, const char *part, const char *sql,
@@ -198,13 +204,6 @@ static void show_seals(struct status *status, struct pg *pg, struct pg_params *p
 	show_answer(status, pg, "seals", seals_sql, params);
 }
 
-static void show_dead_letters(struct status *status, struct pg *pg, struct pg_params *params)
-{
-	pg_params_clear(params);
-	pg_params_i64(params, DEAD_LETTERS_MAX);
-	show_answer(status, pg, "dead letters", dead_letters_sql, params);
-}
-
 static void show_database(struct status *status, struct pg *pg, const char *cluster_id)
 {
 	struct pg_params *params = pg_params_new(1);
@@ -214,7 +213,7 @@ static void show_database(struct status *status, struct pg *pg, const char *clus
 		return;
 	}
 	show_seals(status, pg, params, cluster_id);
-	show_dead_letters(status, pg, params);
+	show_answer(status, pg, "dead letters", dead_letters_sql, NULL);
 	pg_params_free(params);
 }
 

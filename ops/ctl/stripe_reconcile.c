@@ -47,7 +47,7 @@ struct reconcile {
 	struct progress progress;
 	uint64_t counts[OUTCOMES];
 	struct stripe_subscription page[STRIPE_API_PAGE_MAX];
-	struct stripe_answer answers[STRIPE_API_PAGE_MAX];
+	struct stripe_refreshed answers[STRIPE_API_PAGE_MAX];
 };
 
 /* --- what is kept --------------------------------------------------------------------------------- */
@@ -130,7 +130,8 @@ static void count_outcome(struct reconcile *r, const struct stripe_subscription 
 	table_text(r->table, OUTCOME_NAMES[outcome]);
 }
 
-static const struct stripe_subscription *find_answer(const struct stripe_answer *answers, size_t count, struct bytes id)
+static const struct stripe_subscription *find_answer(const struct stripe_refreshed *answers, size_t count,
+						     struct bytes id)
 {
 	for (size_t i = 0; i < count; i++)
 		if (bytes_equal_text(id, answers[i].subscription.id))
@@ -138,7 +139,7 @@ static const struct stripe_subscription *find_answer(const struct stripe_answer 
 	return NULL;
 }
 
-static bool take_outcomes(struct reconcile *r, const struct stripe_answer *answers, size_t count,
+static bool take_outcomes(struct reconcile *r, const struct stripe_refreshed *answers, size_t count,
 			  const struct pg_result *rows, struct err *err)
 {
 	for (int row = 0; row < pg_rows(rows); row++) {
@@ -154,7 +155,7 @@ static bool take_outcomes(struct reconcile *r, const struct stripe_answer *answe
 }
 
 /* Answers that the database does not take are the item's own fault, and hold nothing else up. */
-static bool write_answers(struct reconcile *r, const struct stripe_answer *answers, size_t count, struct err *err)
+static bool write_answers(struct reconcile *r, const struct stripe_refreshed *answers, size_t count, struct err *err)
 {
 	struct pg_result *rows =
 		stripe_refresh_write(r->pg, ctl_config(r->ctl), answers, count, ctl_switch(r->ctl, "dry-run"), err);
@@ -184,7 +185,7 @@ static bool apply(struct reconcile *r, size_t count, struct err *err)
 		if (s->livemode != ctl_config(r->ctl)->stripe_livemode)
 			count_outcome(r, s, OTHER_MODE);
 		else
-			r->answers[ours++] = (struct stripe_answer){*s, known_version(&r->known, s->id)};
+			r->answers[ours++] = (struct stripe_refreshed){*s, known_version(&r->known, s->id)};
 	}
 	return ours == 0 || write_answers(r, r->answers, ours, err);
 }

@@ -267,6 +267,20 @@ def test_where_no_subscription_is_required_nobody_lacks_one(cluster, agents):
     assert tick(cluster, 1) >= 2 and (state(cluster, of), state(cluster, both)) == ("suspended", "suspended")
 
 
+def test_what_ends_while_none_is_required_counts_when_one_is(cluster, agents):
+    """Why: with require_subscription off no event settles an account; switched on again, it must not stay active for want of an event.
+    How: active and long settled; off for a tick, in which nobody settles it twice; the subscription ends; on. Seen failing: active."""
+    of, customer = linked(agents)
+    subscribed(cluster, customer, "active", 1000)
+    cluster.query("update wp.accounts set settle_after = null where account_id = %s", [of])
+    while tick(cluster, None) > 0:
+        pass
+    subscribed(cluster, customer, "canceled", 2000)
+    assert state(cluster, of) == "active"
+    tick(cluster, 1)
+    assert state(cluster, of) == "suspended"
+
+
 def test_a_link_and_an_event_at_the_same_moment(cluster, agents):
     """Why: neither sees the other: who writes the subscription finds no account, who links finds the old subscription. How: so it is
     done; a minute later (its end is moved here) the state is settled once more."""
@@ -321,3 +335,19 @@ def test_two_who_swap_customers_do_not_deadlock(cluster, agents):
                 (a, (customer_a, customer_b, "cus_free")), (b, (customer_b, customer_a, "cus_free")))]:
             job.result()
     assert failures == []
+
+
+def test_dead_letters_are_counted_whole_and_go_with_their_records(cluster):
+    """Why: status must see a new one behind ten thousand old ones, and the table must not grow for ever. How: 10,001 that were redriven,
+    twelve of them older than topics keep records, and a young one of another worker; each new one takes ten of its worker's along."""
+    cluster.query("delete from wp.dead_letters")
+    cluster.query("insert into wp.dead_letters (worker, cluster_id, topic, partition, record_offset, reason, error_class, attempts, redrives, failed_at) "
+                  "select case n when 1 then 'audit-log' else 'subscription-sync' end, 'c', 't', 0, n, 'r', '22', 1, 1, "
+                  "case when n between 2 and 13 then now() - interval '401 days' else now() end from generate_series(1, 10001) n")
+
+    def one(offset):
+        cluster.query("select api.worker_dead_letter('subscription-sync', 'c', 't', 0, %s, null, null, 'r', '22', 1)", [offset], role=SYNC)
+        return cluster.query("select waiting, redriven from api.dead_letter_counts()", role=CTL)[0]
+
+    assert [one(20001), one(20002), one(20003)] == [(1, 9991), (2, 9989), (3, 9989)]
+    assert cluster.query("select worker from wp.dead_letters where record_offset = 1") == [("audit-log",)]

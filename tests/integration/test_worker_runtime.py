@@ -9,6 +9,7 @@ import confluent_kafka
 import psycopg2
 import pytest
 
+from agents_fixture import Agents
 from audit_chain import assert_chain, assert_ledger_whole, link
 from workers_fixture import PREFIX, WorkerSystem, other_event, running, states, subscription_event, wait_until
 
@@ -315,6 +316,37 @@ def test_retention_overtakes_a_worker(own_system):
     assert bytes(system.query("select chain_head from wp.worker_offsets where partition = 1 and topic like '%%stripe'")[0][0]) == head
 
 
+def test_retention_overtakes_a_worker_that_backs_off(own_system):
+    """Why: C8 and C6 together; a partition that is out of range while the others are paused must be named, must hold no other up, and must
+    be read again after its reset. How: in each partition in turn the log's start moves past the row, while the offset row of another is
+    locked, so that its batch fails again and again; then the lock goes, and an operator resets."""
+    system = own_system
+    ends = [10] * 4
+    with running(system, "audit-log"):
+        for partition in range(4):
+            system.send(*(other_event(f"cus_both_{n}") for n in range(10)), partition=partition)
+        system.wait_until_read("audit-log")
+    for gone in range(4):
+        busy = (gone + 1) % 4
+        for partition in (gone, busy):
+            system.send(*(other_event(f"cus_both_{n}") for n in range(10)), partition=partition)
+        system.broker.delete_before(PREFIX + "stripe", gone, ends[gone] + 5)
+        with contextlib.closing(system.postgres.connect()) as other:
+            other.autocommit = False
+            other.cursor().execute("select from wp.worker_offsets where partition = %s for update", [busy])
+            with running(system, "audit-log", postgres_timeout_ms=300, retry_backoff_max_ms=300, batch_items_max=4) as audit:
+                audit.wait_for("backing_off", 3)
+                other.rollback()
+                wait_until(lambda: f"stripe/{gone}: offset {ends[gone]} " in audit.get("/readyz")[1], "the reason", 40)
+                ends[busy] += 10
+                wait_until(lambda: system.offsets("audit-log")[busy] == ends[busy], "the other partition to go on", 40)
+                with contextlib.closing(system.postgres.connect("watchpost_ctl")) as operator:
+                    operator.cursor().execute("select api.offset_reset(%s, %s, %s, %s, %s, %s)", [
+                        "audit-log", system.broker.cluster_id(), PREFIX + "stripe", gone, ends[gone], ends[gone] + 5])
+                ends[gone] += 10
+                wait_until(lambda: system.offsets("audit-log")[gone] == ends[gone], "the partition to go on", 40)
+
+
 def test_records_with_gaps_between_their_offsets(own_system):
     """Why: offsets may skip (compaction, control records). How: records written in Kafka transactions leave a marker each; the row ends behind
     the last record and nothing is taken for lost."""
@@ -348,3 +380,24 @@ def test_sighup_takes_new_settings_and_refuses_wrong_ones(system, tmp_path):
         sync.wait_for("reload_refused")
         system.send(subscription_event("sub_hup", "cus_hup", "active"))
         wait_until(lambda: states(system, "sub_hup"), "work after the reload")
+
+
+def test_a_subscription_is_required_from_a_reload_on(system, tmp_path):
+    """Why: the setting may be switched on and off in the running worker. How: off, then on, while the upkeep of accounts runs; it is
+    still there and suspends an account without a subscription, and lets it go when the setting is off again. Seen failing: the
+    statement was prepared without the type of its first parameter, and the worker ended."""
+    account = Agents(system.postgres).account()
+    state = f"select state from report.accounts where account_id = '{account}'"
+    config = tmp_path / "worker.conf"
+    config.write_text("require_subscription = false\n", encoding="ascii")
+    with running(system, "subscription-sync", config=config) as sync:
+        sync.wait_for("assigned")
+        time.sleep(1.5)  # a tick
+        system.query("select api.account_link(%s, 'cus_required', false, false, 1)", [account])
+        system.query("update wp.accounts set settle_after = now() where account_id = %s", [account])
+        for turn, (required, wanted) in enumerate((("true", "suspended"), ("false", "active"))):
+            config.write_text(f"require_subscription = {required}\n", encoding="ascii")
+            sync.signal(signal.SIGHUP)
+            sync.wait_for("reloaded", turn + 1)
+            wait_until(lambda wanted=wanted: system.query(state) == [(wanted,)] or sync.process.poll() is not None, wanted, 30)
+            assert sync.process.poll() is None, sync.lines("stopped")

@@ -236,18 +236,14 @@ size_t batch_items_max(const struct worker *worker)
 void batch_records(struct worker *worker, const struct kafka_record *records, size_t count)
 {
 	assert(count <= BATCH_ITEMS_MAX);
-	const struct worker_partition *sought = NULL;
+	for (size_t i = 0; i < worker->partition_count; i++)
+		worker->partitions[i].sought = false;
 	for (size_t at = 0, end; at < count; at = end) {
 		for (end = at + 1; end < count && same_partition(&records[at], &records[end]);)
 			end++;
 		struct worker_partition *partition = partitions_find(worker, records[at].topic, records[at].partition);
-		if (worker->failed || partition == NULL || partition->state != PARTITION_READING || partition == sought)
-			continue;
-		unsigned fenced = partition->fenced_in_a_row;
-		run(worker, partition, &records[at], end - at);
-		/* The rest of its records was read before the seek: after a reset backwards they would look like a gap.
-		 */
-		if (partition->fenced_in_a_row > fenced)
-			sought = partition;
+		/* Records from before a seek would look like a gap, and the ones between be nobody's. */
+		if (!worker->failed && partition != NULL && partition->state == PARTITION_READING && !partition->sought)
+			run(worker, partition, &records[at], end - at);
 	}
 }

@@ -34,6 +34,8 @@ struct worker_partition {
 	int64_t next_offset;
 	uint8_t head[SHA256_BYTES];
 	unsigned fenced_in_a_row;
+	bool sought; /* while records of one poll are applied: what follows of this partition was read before the seek
+		      */
 };
 
 struct worker {

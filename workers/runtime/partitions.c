@@ -53,7 +53,9 @@ static bool pause_all(struct worker *worker, bool paused, struct err *err)
 	for (size_t i = 0; i < worker->partition_count; i++) {
 		struct worker_partition *partition = &worker->partitions[i];
 		struct kafka_partition place = place_of(partition);
-		if (partition->state == PARTITION_OUT_OF_RANGE)
+		/* Nobody reads it, but one that was paused before it was out of range is read once its row was moved.
+		 */
+		if (paused && partition->state == PARTITION_OUT_OF_RANGE)
 			continue;
 		if (!kafka_consumer_pause(worker->consumer, &place, paused, err))
 			good = false;
@@ -101,6 +103,7 @@ static bool rewind_one(struct worker *worker, struct worker_partition *partition
 				   partition->next_offset);
 	}
 	partition->state = PARTITION_READING;
+	partition->sought = true;
 	return true;
 }
 

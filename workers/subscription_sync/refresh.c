@@ -36,7 +36,7 @@ static bool cancelled(const struct refresh *refresh)
 	return atomic_load_explicit(&refresh->cancel, memory_order_relaxed);
 }
 
-static bool write_answer(struct refresh *refresh, const struct stripe_answer *answer, struct err *err)
+static bool write_answer(struct refresh *refresh, const struct stripe_refreshed *answer, struct err *err)
 {
 	struct pg_result *rows = stripe_refresh_write(refresh->pg, refresh->config, answer, 1, false, err);
 	if (rows == NULL)
@@ -73,7 +73,7 @@ static bool is_away(const struct err *err)
 
 static bool refresh_row(struct refresh *refresh, const struct pg_result *rows, int row, struct err *err)
 {
-	struct stripe_answer answer;
+	struct stripe_refreshed answer;
 	struct err why;
 	int64_t failures = 0;
 	const char *id = pg_get_text(rows, row, 0);

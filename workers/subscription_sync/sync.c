@@ -395,7 +395,7 @@ static bool upkeep(struct sync *sync, const char *sql, const int64_t *setting, b
 static bool forget_events(struct sync *sync, int64_t now_ns, struct err *err)
 {
 	bool more;
-	if (!upkeep(sync, "select api.subscription_sync_forget($1::integer, $2::integer)",
+	if (!upkeep(sync, "select api.subscription_sync_forget($1::bigint::integer, $2::integer)",
 		    &worker_config(sync->base.worker)->dedupe_days, &more, err))
 		return false;
 	/* There is more: at the next tick, or more would come in than goes. */
@@ -409,7 +409,9 @@ static bool settle_grace(struct sync *sync, int64_t now_ns, struct err *err)
 	const struct config *config = worker_config(sync->base.worker);
 	const int64_t *grace_h = config->require_subscription ? &config->past_due_grace_h : NULL;
 	bool more = false;
-	if (!upkeep(sync, "select api.subscription_grace_settle($1::integer, $2::integer)", grace_h, &more, err))
+	/* bigint first: the statement is prepared with the types of its first call, and a null has none. */
+	if (!upkeep(sync, "select api.subscription_grace_settle($1::bigint::integer, $2::integer)", grace_h, &more,
+		    err))
 		return false;
 	sync->grace_due_ns = more ? now_ns : now_ns + (int64_t)GRACE_INTERVAL_MS * NS_PER_MS;
 	return true;

@@ -127,6 +127,8 @@ static void production_is_strict(void **unused)
 		{CONFIG_INGRESS, INGRESS " --kafka-security=plaintext --kafka-brokers=127.0.0.1:9092,k1:9092",
 		 "kafka_security = plaintext"},
 		{CONFIG_AUDIT_LOG, PRODUCTION, "seal_key_file is required"},
+		{CONFIG_AUDIT_LOG, DEVELOPMENT " --postgres-timeout-ms=30001", "postgres_timeout_ms is at most 30000"},
+		{CONFIG_INGRESS, DEVELOPMENT TLS " --postgres-timeout-ms=30001", ""},
 		{CONFIG_AUDIT_LOG, PRODUCTION " --seal-key-file=seal.pem", ""},
 		{CONFIG_SUBSCRIPTION_SYNC, PRODUCTION, ""},
 		{CONFIG_SUBSCRIPTION_SYNC, PRODUCTION " --stripe-api-base=http://mock:12111", "stripe_api_base"},

@@ -535,7 +535,8 @@ static void test_close_flushes(void **state)
 }
 
 /* Why: workers send dead letters one at a time and must know the outcome before the offset moves (C6). How: delivered;
- * then the broker hangs: time-out, and the ticket that comes later harms nobody; then the broker is away. */
+ * then the broker hangs: time-out, and the ticket that comes later harms nobody; then it takes no message of this size;
+ * then it is away. */
 static void test_send_wait(void **state)
 {
 	struct fixture f = start(1, WAITING_MAX);
@@ -549,6 +550,9 @@ static void test_send_wait(void **state)
 	assert_int_equal(err.code, ERR_TIMEOUT);
 	mock_kafka_answer_after(f.mock, 1, 0);
 	assert_true(kafka_producer_send_wait(f.producer, &message, 5000, &err));
+	mock_kafka_refuse_size(f.mock); /* never to be had by trying again */
+	assert_false(kafka_producer_send_wait(f.producer, &message, 5000, &err));
+	assert_int_equal(err.code, ERR_TOO_LARGE);
 	mock_kafka_broker_down(f.mock, 1);
 	wait_up(f.producer, false);
 	assert_false(kafka_producer_send_wait(f.producer, &message, 100, &err));

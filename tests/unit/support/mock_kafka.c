@@ -83,6 +83,12 @@ void mock_kafka_broker_up(struct mock_kafka *mock, int32_t broker)
 	must(rd_kafka_mock_broker_set_up(mock->cluster, broker) == RD_KAFKA_RESP_ERR_NO_ERROR);
 }
 
+void mock_kafka_refuse_size(struct mock_kafka *mock)
+{
+	enum { PRODUCE = 0 }; /* the API key of the protocol */
+	rd_kafka_mock_push_request_errors(mock->cluster, PRODUCE, 1, RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE);
+}
+
 void mock_kafka_answer_after(struct mock_kafka *mock, int32_t broker, int ms)
 {
 	must(rd_kafka_mock_broker_set_rtt(mock->cluster, broker, ms) == RD_KAFKA_RESP_ERR_NO_ERROR);

@@ -28,5 +28,6 @@ void mock_kafka_topic_missing(struct mock_kafka *mock, const char *topic, bool m
 void mock_kafka_broker_down(struct mock_kafka *mock, int32_t broker); /* connections break, new ones are refused */
 void mock_kafka_broker_up(struct mock_kafka *mock, int32_t broker);
 void mock_kafka_answer_after(struct mock_kafka *mock, int32_t broker, int ms);
+void mock_kafka_refuse_size(struct mock_kafka *mock); /* the next message is over the topic's max.message.bytes */
 
 #endif
