@@ -26,7 +26,7 @@ from system_fixture import FULL, state_fact, wait_until
 SEED = 20261127
 REVOKES = 10000 if FULL else 400
 REVOKERS = 6            # at a time
-BEHIND, AHEAD = 50, 20  # the window of agents that knock: those revoked last, those whose turn comes
+BEHIND, AHEAD = 100, 100  # the window of agents that knock: those revoked last, those whose turn comes
 HEALTHY_REVOKES = 2000 if FULL else 200
 PAUSED_REVOKES = 200 if FULL else 24
 CROWD_MANY, CROWD_ONE_ACCOUNT = 100000, 1000
