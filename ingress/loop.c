@@ -181,10 +181,7 @@ static void end_drain(struct loop *loop)
 	for (struct connection *conn = loop->connections.first; conn != NULL; conn = connection_next(conn)) {
 		struct request *req = connection_request(conn);
 		if (req != NULL && !request_reading(req))
-			request_fail(req, &(struct problem){.status = 503,
-							    .code = "unavailable",
-							    .reason = "shutting_down",
-							    .retry_after_s = 1});
+			request_unavailable(req, "shutting_down");
 	}
 	continue_touched(loop);
 	while (loop->connections.first != NULL)

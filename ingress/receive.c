@@ -70,10 +70,7 @@ void receive_timeout(struct request *req)
 
 void receive_no_room(struct request *req)
 {
-	request_fail(
-		req,
-		&(struct problem){
-			.status = 503, .code = "unavailable", .reason = "memory", .retry_after_s = 1, .close = true});
+	request_unavailable(req, "memory");
 }
 
 /* W2. */

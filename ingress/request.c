@@ -159,9 +159,7 @@ static void on_deadline(struct timer *timer)
 {
 	struct request *req = CONTAINER_OF(timer, struct request, deadline);
 	assert(req->state == REQUEST_WAITING && req->held);
-	request_fail(req,
-		     &(struct problem){
-			     .status = 503, .code = "unavailable", .reason = req->deadline_code, .retry_after_s = 1});
+	request_unavailable(req, req->deadline_code);
 }
 
 bool request_resume(struct request *req)

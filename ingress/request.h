@@ -75,6 +75,12 @@ struct problem {
 	bool close;
 };
 void request_fail(struct request *req, const struct problem *problem);
+/* 503: nothing is wrong with the request; it may be sent again in a second. */
+static inline void request_unavailable(struct request *req, const char *reason)
+{
+	request_fail(req,
+		     &(struct problem){.status = 503, .code = "unavailable", .reason = reason, .retry_after_s = 1});
+}
 
 /* Memory of the handler's that lives as long as the request is unanswered: released once it was answered (an answer's
  * body may stand in it) or its client went away. One per request. */

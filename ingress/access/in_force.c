@@ -71,12 +71,6 @@ static void release(struct request_kept *kept)
 	free(waiting);
 }
 
-static void unavailable(struct waiting *waiting, const char *reason)
-{
-	request_fail(waiting->req,
-		     &(struct problem){.status = 503, .code = "unavailable", .reason = reason, .retry_after_s = 1});
-}
-
 /* --- a question and its answer ---------------------------------------------------------------------- */
 
 static void came_back(struct store_ticket *ticket)
@@ -123,9 +117,9 @@ static void make(struct waiting *waiting)
 		return; /* the store gives every call back in time */
 	}
 	if (!waiting->sent)
-		unavailable(waiting, "postgres_down");
+		request_unavailable(waiting->req, "postgres_down");
 	else if (since_ms(waiting, waiting->began_ns) >= IN_FORCE_UNKNOWN_MS)
-		unavailable(waiting, "outcome_unknown");
+		request_unavailable(waiting->req, "outcome_unknown");
 	else
 		pause_before(waiting, make);
 }
@@ -143,7 +137,7 @@ static void made(struct waiting *waiting, const struct pg_ticket *ticket)
 	if (ticket->outcome != PG_DONE || ticket->result == NULL || pg_rows(ticket->result) != 1 ||
 	    !pg_get_i64(ticket->result, 0, 0, &result->number)) {
 		if (since_ms(waiting, waiting->began_ns) >= IN_FORCE_UNKNOWN_MS)
-			unavailable(waiting, "outcome_unknown");
+			request_unavailable(waiting->req, "outcome_unknown");
 		else
 			pause_before(waiting, make);
 		return;
@@ -203,9 +197,7 @@ void in_force_make(struct request *req, enum store_call call, struct pg_params *
 	struct waiting *waiting = params != NULL ? calloc(1, sizeof(*waiting)) : NULL;
 	if (waiting == NULL) {
 		pg_params_free(params);
-		request_fail(req,
-			     &(struct problem){
-				     .status = 503, .code = "unavailable", .reason = "memory", .retry_after_s = 1});
+		request_unavailable(req, "memory");
 		return;
 	}
 	waiting->kept.release = release;

@@ -118,7 +118,7 @@ void auth_begin(struct request *req, void (*then)(struct request *req))
 	struct auth *auth = auth_of(req);
 	int retry_after_s = 0;
 	if (auth == NULL) {
-		auth_unavailable(req, "agents_off");
+		request_unavailable(req, "agents_off");
 		return;
 	}
 	const struct net_address client = net_address_client(connection_address(req->connection));

@@ -70,7 +70,6 @@ MUSTCHECK bool auth_find(struct auth *auth, const uint8_t token_hash[SHA256_BYTE
 MUSTCHECK bool auth_charge(struct request *req);
 /* refuse.c: it was not needed. */
 void auth_discharge(struct request *req);
-void auth_unavailable(struct request *req, const char *reason);
 
 /* What the engine calls when a request ends, however it ends. */
 void auth_forget(struct request *req);

@@ -132,7 +132,7 @@ static bool send_lookup(struct lookups *lookups, struct lookup *lookup, const ui
 static void unavailable(struct request *req, const char *reason)
 {
 	auth_discharge(req);
-	auth_unavailable(req, reason);
+	request_unavailable(req, reason);
 }
 
 /* Joins or sends its look-up. False: all slots are under way, it stays queued. */

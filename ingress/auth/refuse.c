@@ -8,12 +8,6 @@
 
 static const int64_t GRID_NS = (int64_t)AUTH_GRID_MS * 1000000;
 
-void auth_unavailable(struct request *req, const char *reason)
-{
-	request_fail(req,
-		     &(struct problem){.status = 503, .code = "unavailable", .reason = reason, .retry_after_s = 1});
-}
-
 static struct net_address client_of(const struct request *req)
 {
 	return net_address_client(connection_address(req->connection));
@@ -68,7 +62,7 @@ void auth_refuse(struct request *req, const char *reason)
 		return;
 	if (atomic_fetch_add_explicit(&auth->delayed, 1, memory_order_relaxed) >= AUTH_DELAYED_MAX) {
 		atomic_fetch_sub_explicit(&auth->delayed, 1, memory_order_relaxed);
-		auth_unavailable(req, "refusals_full");
+		request_unavailable(req, "refusals_full");
 		return;
 	}
 	atomic_fetch_add_explicit(&auth->refused_total, 1, memory_order_relaxed);

@@ -11,7 +11,6 @@
 enum {
 	POLL_MS = 100,                  /* how late the thread sees that it should stop */
 	DELIVERY_TIMEOUT_MS_MIN = 1000, /* librdkafka looks for messages out of time once a second */
-	RETRY_AFTER_S = 1,
 	GATHER_MS = 1,
 	GATHER_FROM = 36, /* messages that wait */
 	GATHER_UNTIL = 6
@@ -187,25 +186,23 @@ static struct kafka_producer *producer_now(struct publisher *publisher)
 /* W8 for a message that Kafka's client would not take: at once, nobody waits. */
 static void refuse(struct request *req, enum kafka_send_result result)
 {
-	struct problem problem = {.status = 503, .code = "unavailable", .retry_after_s = RETRY_AFTER_S};
-
 	assert(result != KAFKA_SEND_QUEUED);
 	switch (result) {
 	case KAFKA_SEND_QUEUED:
 	case KAFKA_SEND_REFUSED:
-		problem.reason = "kafka_refused";
+		request_unavailable(req, "kafka_refused");
 		break;
 	case KAFKA_SEND_FULL:
-		problem.reason = "queue_full";
+		request_unavailable(req, "queue_full");
 		break;
 	case KAFKA_SEND_DOWN:
-		problem.reason = "kafka_down";
+		request_unavailable(req, "kafka_down");
 		break;
 	case KAFKA_SEND_TOO_LARGE:
-		problem = (struct problem){.status = 413, .code = "body_too_large", .reason = "kafka_too_large"};
+		request_fail(req,
+			     &(struct problem){.status = 413, .code = "body_too_large", .reason = "kafka_too_large"});
 		break;
 	}
-	request_fail(req, &problem);
 }
 
 void publish_request(struct publisher *publisher, struct request *req, const struct kafka_message *message,
@@ -241,10 +238,7 @@ void publish_batch(struct publisher *publisher, struct request *req, const struc
 	struct batch *batch = batch_new(req, count);
 
 	if (batch == NULL) {
-		request_fail(req, &(struct problem){.status = 503,
-						    .code = "unavailable",
-						    .reason = "memory",
-						    .retry_after_s = RETRY_AFTER_S});
+		request_unavailable(req, "memory");
 		return;
 	}
 	request_on_ticket(req, done);

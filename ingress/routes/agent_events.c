@@ -11,7 +11,6 @@
 #include "ingress/loop.h"
 
 enum {
-	RETRY_AFTER_S = 1,
 	EVENT_ID_BYTES = ID_TEXT_BYTES + AGENT_REPORT_ID_BYTES_MAX + 1, /* acct_… / id */
 	ANSWER_HEAD_BYTES = 64,                                         /* {"accepted":100,"events":[]} */
 	ANSWER_ITEM_BYTES = EVENT_ID_BYTES + 16                         /* ,{"id":"…"} */
@@ -49,13 +48,6 @@ static void read_events(struct request *req);
 static bool build(struct request *req, const struct agent_reports *reports, struct batch *batch);
 static void publish(struct request *req, const struct batch *batch);
 static void delivered(struct request *req, const struct kafka_ticket *ticket);
-
-static void unavailable(struct request *req, const char *reason)
-{
-	request_fail(req,
-		     &(struct problem){
-			     .status = 503, .code = "unavailable", .reason = reason, .retry_after_s = RETRY_AFTER_S});
-}
 
 void agent_events_handle(struct request *req)
 {
@@ -100,7 +92,7 @@ static void read_events(struct request *req)
 	if (build(req, &reports, &batch))
 		publish(req, &batch);
 	else
-		unavailable(req, "memory");
+		request_unavailable(req, "memory");
 	buf_free(&batch.values);
 }
 
@@ -221,7 +213,7 @@ static void publish(struct request *req, const struct batch *batch)
 	struct said *said = say(batch);
 
 	if (said == NULL) {
-		unavailable(req, "memory");
+		request_unavailable(req, "memory");
 		return;
 	}
 	request_keep(req, &said->kept);
@@ -238,7 +230,7 @@ static void delivered(struct request *req, const struct kafka_ticket *ticket)
 
 	assert(ticket->delivery != KAFKA_DELIVERY_WAITING);
 	if (ticket->delivery != KAFKA_DELIVERY_DONE) {
-		unavailable(req, "kafka_failed");
+		request_unavailable(req, "kafka_failed");
 		return;
 	}
 	request_finish(req, &(struct answer){.status = 202,

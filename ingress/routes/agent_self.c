@@ -11,7 +11,6 @@
 #include "ingress/store/store.h"
 
 enum {
-	RETRY_AFTER_S = 1,
 	BODY_BYTES_MAX = 4096, /* a name of 100 characters, escaped six-fold, and ids */
 	NUMBER_BYTES = 24
 };
@@ -35,13 +34,6 @@ static void told_who(struct request *req, struct pg_ticket *ticket);
 static void say_who(struct request *req);
 static void disconnect(struct request *req);
 static void disconnected(struct request *req, const struct in_force *result);
-
-static void unavailable(struct request *req, const char *reason)
-{
-	request_fail(req,
-		     &(struct problem){
-			     .status = 503, .code = "unavailable", .reason = reason, .retry_after_s = RETRY_AFTER_S});
-}
 
 /* The digest of the caller's token, as the one parameter; NULL without memory. */
 static struct pg_params *token_params(const struct request *req)
@@ -77,7 +69,7 @@ static void ask_who(struct request *req)
 {
 	struct pg_params *params = token_params(req);
 	if (params == NULL) {
-		unavailable(req, "memory");
+		request_unavailable(req, "memory");
 		return;
 	}
 	store_request(req, STORE_AGENT_SELF, params, told_who);
@@ -115,7 +107,7 @@ static void told_who(struct request *req, struct pg_ticket *ticket)
 {
 	struct said *said = NULL;
 	if (ticket->outcome != PG_DONE) {
-		unavailable(req, "postgres_failed");
+		request_unavailable(req, "postgres_failed");
 		return;
 	}
 	/* Nobody, or nobody any more: the change is on its way to this node. */
@@ -125,7 +117,7 @@ static void told_who(struct request *req, struct pg_ticket *ticket)
 	}
 	said = calloc(1, sizeof(*said));
 	if (said == NULL) {
-		unavailable(req, "memory");
+		request_unavailable(req, "memory");
 		goto out;
 	}
 	said->kept.release = forget_said;
@@ -134,7 +126,7 @@ static void told_who(struct request *req, struct pg_ticket *ticket)
 	if (put_who(&said->body, ticket->result))
 		auth_require(req, say_who); /* R3: the answer waited */
 	else
-		unavailable(req, "memory");
+		request_unavailable(req, "memory");
 out:
 	pg_result_free(ticket->result);
 }

@@ -8,9 +8,6 @@
 #include "ingress/stripe/event.h"
 #include "ingress/stripe/projection.h"
 
-/* Stripe's own pause before a retry is far longer; this is for other clients of the same contract. */
-enum { RETRY_AFTER_S = 1 };
-
 static _Atomic uint64_t failures_total[STRIPE_SIGNATURE_COUNT];
 
 /* In the order in which they happen. */
@@ -50,10 +47,7 @@ static bool check_signature(struct request *req)
 	const struct stripe_verifier *verifier = loop_settings(request_loop(req))->stripe;
 
 	if (stripe_verifier_empty(verifier)) {
-		request_fail(req, &(struct problem){.status = 503,
-						    .code = "unavailable",
-						    .reason = "stripe_secret_missing",
-						    .retry_after_s = RETRY_AFTER_S});
+		request_unavailable(req, "stripe_secret_missing");
 		return false;
 	}
 	enum stripe_signature result = signature_of(req, verifier);
@@ -103,10 +97,10 @@ static void publish_event(struct request *req, const struct stripe_projection *p
 
 	buf_init(&value, STRIPE_EVENT_BYTES_MAX);
 	if (!stripe_event_build(projection, loop_settings(loop)->config->stripe_livemode, &value, &event, &field)) {
-		struct problem invalid = {.status = 400, .code = "event_invalid", .field = field};
-		struct problem memory = {
-			.status = 503, .code = "unavailable", .reason = "memory", .retry_after_s = RETRY_AFTER_S};
-		request_fail(req, field != NULL ? &invalid : &memory);
+		if (field == NULL)
+			request_unavailable(req, "memory");
+		else
+			request_fail(req, &(struct problem){.status = 400, .code = "event_invalid", .field = field});
 		goto out;
 	}
 	event_headers_write(&(struct event_head){.id = projection->id,
@@ -134,10 +128,7 @@ static void delivered(struct request *req, const struct kafka_ticket *ticket)
 
 	assert(ticket->delivery != KAFKA_DELIVERY_WAITING);
 	if (ticket->delivery != KAFKA_DELIVERY_DONE) {
-		request_fail(req, &(struct problem){.status = 503,
-						    .code = "unavailable",
-						    .reason = "kafka_failed",
-						    .retry_after_s = RETRY_AFTER_S});
+		request_unavailable(req, "kafka_failed");
 		return;
 	}
 	request_finish(req, &(struct answer){.status = 200,

@@ -218,10 +218,7 @@ void store_request(struct request *req, enum store_call call, const struct pg_pa
 	req->store_ticket = (struct store_ticket){.done = request_back};
 	req->on_store = done;
 	if (req->loop->store == NULL || !store_send(req->loop->store, call, params, &req->store_ticket)) {
-		request_fail(req, &(struct problem){.status = 503,
-						    .code = "unavailable",
-						    .reason = "postgres_down",
-						    .retry_after_s = 1});
+		request_unavailable(req, "postgres_down");
 		return;
 	}
 	request_wait(req, STORE_TIMEOUT_MS, "deadline_passed");

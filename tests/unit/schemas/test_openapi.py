@@ -152,7 +152,7 @@ def test_problem_codes_are_the_program_s():
 
 REASONS = (
     r'(?:refuse|bad)\((?:p|&p|c|req), (?:\d+, )?"([a-z_]+)"', r'reason = "([a-z_]+)"', r'\] = "(signature_[a-z_]+)"',
-    r'(?:unavailable|limited)\((?:req|waiting), "([a-z_]+)"', r'request_wait\([^;]*"([a-z_]+)"\)', r'"(client_gone)"', r'"((?:head|body)_timeout)"',
+    r'(?:unavailable|limited)\((?:req|waiting->req), "([a-z_]+)"', r'request_wait\([^;]*"([a-z_]+)"\)', r'"(client_gone)"', r'"((?:head|body)_timeout)"',
 )
 
 
