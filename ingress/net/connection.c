@@ -441,7 +441,7 @@ void connection_drain(struct connection *conn)
 {
 	assert(conn->loop->draining);
 	/* One that never sent anything has not long to begin. */
-	if (!conn->served && conn->deadline == DEADLINE_HEAD)
+	if (!conn->served && conn->request == NULL && conn->deadline == DEADLINE_HEAD)
 		timer_start(&conn->loop->timers, &conn->timer, loop_now_ns(conn->loop), CONNECTION_DRAIN_HEAD_MS);
 	connection_touch(conn);
 }

@@ -9,6 +9,9 @@
 
 enum { ASK_MS = 10000 };
 
+static const char rows_sql[] = "select worker, cluster_id, topic, partition, next_offset, " ROWS_TIME(
+	"updated_at") " from api.offset_list($1, null)";
+
 static void take_text(const struct pg_result *result, int row, int column, char *out, size_t cap)
 {
 	(void)snprintf(out, cap, "%s", pg_get_text(result, row, column));
@@ -48,11 +51,7 @@ bool offset_rows_take(struct pg *pg, const char *worker, const char *present_clu
 	if (params == NULL)
 		return err_set(err, ERR_FULL, "no memory for the offsets");
 	pg_params_text(params, worker);
-	result = pg_call(pg,
-			 "select worker, cluster_id, topic, partition, next_offset, " ROWS_TIME(
-				 "updated_at") " "
-					       "from api.offset_list($1, null)",
-			 params, err);
+	result = pg_call(pg, rows_sql, params, err);
 	pg_params_free(params);
 	if (result == NULL)
 		return false;
