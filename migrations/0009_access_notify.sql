@@ -3,18 +3,25 @@
 
 set local role watchpost_owner;
 
-create function wp.access_tell() returns trigger
-    language plpgsql
+create or replace function wp.access_take(p_count bigint) returns bigint
+    language plpgsql volatile
     set search_path = pg_catalog, wp, pg_temp
 as $$
+declare
+    idle constant interval := current_setting('idle_in_transaction_session_timeout')::interval;
+    first bigint;
 begin
+    perform wp.commit_durably();
+    -- From here on every other change waits for this transaction's end. A worker whose process or network stops between this and
+    -- its COMMIT is let go after a second; it repeats its batch (C6).
+    if idle = interval '0' or idle > interval '1 second' then
+        perform set_config('idle_in_transaction_session_timeout', '1s', true);
+    end if;
+    update wp.access_clock c set number = c.number + p_count returning c.number - p_count + 1 into strict first;
     perform pg_notify('watchpost_access', '');
-    return null;
+    return first;
 end
 $$;
-comment on function wp.access_tell() is 'Tells whoever listens that there are changes, when their transaction commits.';
-create trigger access_clock_tells after update of number on wp.access_clock
-    for each statement execute function wp.access_tell();
 
 create or replace function api.agents_used(p_token_hashes bytea[], p_used_ms bigint[]) returns void
     language sql volatile security definer

@@ -228,7 +228,7 @@ static void write_uses(struct poller *poller)
 
 /* --- the thread ------------------------------------------------------------------------------------- */
 
-/* The database says by itself that there are changes (wp.access_tell); what is heard is only a reason to poll. */
+/* The database says by itself that there are changes (wp.access_take); what is heard is only a reason to poll. */
 static void listen_for_changes(struct poller *poller)
 {
 	struct err err;
